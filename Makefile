@@ -1,0 +1,47 @@
+# `make demo` and `make test` set themselves up: a virtual environment in .venv, then vilaco with all it needs.
+# A Linux machine without a GPU saves gigabytes when pip can see PyTorch's CPU wheels (their install page says how).
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
+
+.PHONY: help install demo test check format clean
+
+help:
+	@echo "make demo     install, then find the forgeries in the example photos"
+	@echo "make test     install, then run the tests"
+	@echo "make check    format, lint, types and tests"
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@echo "==> making a virtual environment in $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vilaco needs Python 3.11 or newer")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "==> installing PyTorch $(TORCH)"
+	@if command -v nvidia-smi >/dev/null 2>&1; then $(BIN)/pip install -q "torch==$(TORCH)"; else \
+	  $(BIN)/pip install -q "torch==$(TORCH)+cpu" 2>/dev/null || $(BIN)/pip install -q "torch==$(TORCH)"; fi
+	@echo "==> installing vilaco and what it needs"
+	@$(BIN)/pip install -q -c constraints.txt -e '.[train,heif,dev]'
+	@touch $(INSTALLED)
+
+demo: install
+	$(BIN)/python examples/demo.py
+
+test: install
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build dist demo-out

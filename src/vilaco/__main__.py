@@ -1,0 +1,5 @@
+"""``python -m vilaco``."""
+
+from vilaco.cli.main import main
+
+main()

@@ -1,0 +1,104 @@
+"""``vilaco detect``: a verdict, a mask and a map for photos."""
+
+from enum import StrEnum
+from pathlib import Path
+
+import typer
+
+from vilaco.cli import console
+
+
+class FailOn(StrEnum):
+    """Findings that make the exit code 1."""
+
+    tampered = "tampered"
+
+
+def detect(
+    paths: list[str] = typer.Argument(help="Photos, folders or globs.", show_default=False),
+    out: Path | None = typer.Option(
+        None, "--out", "-o", help="Write masks, maps, overlays and results.jsonl here."
+    ),
+    model: str = typer.Option(
+        "quick", "--model", "-m", help="A shipped model, a model folder, or a hub name."
+    ),
+    json_lines: bool = typer.Option(False, "--json", help="Print one JSON line a photo instead of text."),
+    fail_on: FailOn | None = typer.Option(
+        None, "--fail-on", help="Exit with code 1 when a photo is judged so."
+    ),
+    max_failure_rate: float = typer.Option(
+        0.0, min=0.0, max=1.0, help="Share of unreadable photos that still exits with code 0."
+    ),
+    max_pixels: int = typer.Option(100_000_000, min=1, help="Refuse photos with more pixels than this."),
+    batch_size: int = typer.Option(8, min=1, help="Photos looked at together."),
+) -> None:
+    """Say whether photos were tampered with, and where.
+
+    Examples:
+
+        vilaco detect photo.jpg
+
+        vilaco detect holiday/ 'inbox/*.png' --out results --json
+    """
+    from vilaco.files import find_images, refuse_clashes
+
+    found = find_images(paths)
+    if out is not None:
+        refuse_clashes(found)
+    console.require("train", "torch", "transformers")
+
+    from vilaco.errors import ImageError
+    from vilaco.files import FoundImage, result_stem, write_atomically
+    from vilaco.images import Photo, load_photo
+    from vilaco.localizer import Localizer
+
+    localizer = Localizer.load(model)
+    rows: list[str] = []
+    failures: list[ImageError] = []
+    tampered = 0
+    batch: list[tuple[FoundImage, Photo]] = []
+
+    def judge_batch() -> None:
+        nonlocal tampered
+        results = localizer.predict_many((photo for _, photo in batch), batch_size=batch_size)
+        for (image, _), result in zip(batch, results, strict=True):
+            tampered += result.label
+            row = result.to_json()
+            if out is not None:
+                result.save(out, result_stem(image.relative))
+                rows.append(row)
+            if json_lines:
+                typer.echo(row)
+            else:
+                verdict = "tampered " if result.label else "authentic"
+                regions = len(result.regions)
+                typer.echo(f"{verdict}  {result.detection_score:.3f}  {regions:3d} regions  {result.path}")
+        batch.clear()
+
+    with console.progress_bar() as progress:
+        task = progress.add_task("photos", total=len(found))
+        try:
+            for image in found:
+                try:
+                    batch.append((image, load_photo(image.path, max_pixels=max_pixels)))
+                except ImageError as error:
+                    failures.append(error)
+                    progress.console.print(f"skipped: {error} [{error.code}]", markup=False, highlight=False)
+                if len(batch) == batch_size:
+                    judge_batch()
+                progress.advance(task)
+            judge_batch()
+        finally:
+            if out is not None:
+                write_atomically(out / "results.jsonl", "".join(row + "\n" for row in rows).encode())
+
+    judged = len(found) - len(failures)
+    console.note(
+        f"{judged} photos judged, {tampered} tampered" + (f", {len(failures)} skipped" if failures else "")
+    )
+    if out is not None:
+        console.note(f"results in {out}")
+    if failures and len(failures) > max_failure_rate * len(found):
+        raise typer.Exit(console.EXIT_SOME_FAILED)
+    if tampered and fail_on is FailOn.tampered:
+        raise typer.Exit(console.EXIT_FINDING)

@@ -1,0 +1,51 @@
+"""The ``vilaco`` command: registers the command groups, and turns errors into one line and an exit code."""
+
+import os
+import sys
+
+import typer
+
+from vilaco import __version__
+from vilaco.cli import console, data
+from vilaco.cli.audit import audit
+from vilaco.cli.detect import detect
+from vilaco.cli.evaluate import evaluate
+from vilaco.cli.models import app as models
+from vilaco.cli.robustness import robustness
+from vilaco.cli.train import train
+from vilaco.errors import VilacoError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Find forged regions in photos; train on two piles of photos, authentic and tampered.",
+)
+app.command()(detect)
+app.command()(train)
+app.command()(evaluate)
+app.command()(robustness)
+app.command()(audit)
+app.add_typer(data.app, name="data")
+app.add_typer(models, name="models")
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
+    if version:
+        typer.echo(f"vilaco {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command and exit with its code: 0, 1 (a finding), 2 (wrong use), 3 (some inputs failed), 130 (interrupted)."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        app()
+    except VilacoError as error:
+        console.error(str(error))
+        sys.exit(console.EXIT_WRONG_USE)
+    except BrokenPipeError:  # the reader of our output has gone, e.g. `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

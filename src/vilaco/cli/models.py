@@ -1,0 +1,77 @@
+"""``vilaco models``: what is installed, and what a model is made of."""
+
+import typer
+
+from vilaco.cli import console
+
+app = typer.Typer(no_args_is_help=True, help="Models: what is installed, and what they are made of.")
+
+
+@app.command("list")
+def list_models() -> None:
+    """List the models that come with the package.
+
+    Example:
+
+        vilaco models list
+    """
+    import hashlib
+
+    from vilaco.weights import DEFAULT, shipped_models
+
+    for model in shipped_models():
+        digest = hashlib.sha256((model.folder / "model.safetensors").read_bytes()).hexdigest()
+        typer.echo(
+            f"{model.name}{' (default)' if model.name == DEFAULT else ''}  sha256 {digest}  {model.folder}"
+        )
+
+
+@app.command()
+def card(
+    model: str = typer.Argument("quick", help="A shipped model, a model folder, or a hub name."),
+) -> None:
+    """Print a model's card.
+
+    Example:
+
+        vilaco models card quick
+    """
+    from vilaco.errors import ModelError
+    from vilaco.weights import find_model
+
+    file = find_model(model).folder / "README.md"
+    if not file.is_file():
+        raise ModelError(f"{file.parent}: has no card (README.md)")
+    typer.echo(file.read_text())
+
+
+@app.command()
+def describe(
+    recipe: str = typer.Argument("paper", help="A recipe's name or YAML file."),
+    settings: list[str] = typer.Option(
+        [], "--set", help="Override a setting: section.key=value. Repeatable."
+    ),
+    without: list[str] = typer.Option([], "--without", help="Leave out a box. Repeatable."),
+) -> None:
+    """Print parameters (trainable and frozen) and multiply-adds of each box, for one image.
+
+    Example:
+
+        vilaco models describe paper --set model.image_size=512
+    """
+    console.require("train", "torch", "transformers")
+    from rich.console import Console
+    from rich.table import Table
+
+    from vilaco.method.describe import describe_model
+    from vilaco.method.vilaco import ViLaCo
+    from vilaco.training.recipe import load_recipe
+
+    model = ViLaCo(load_recipe(recipe, overrides=settings, without=without).model)
+    size = model.config.image_size
+    table = Table(title=f"ViLaCo on {model.encoder.name}, one image of {size} x {size}")
+    for column in ("box", "trainable", "frozen", "multiply-adds"):
+        table.add_column(column, justify="left" if column == "box" else "right")
+    for row in describe_model(model):
+        table.add_row(row.box, f"{row.trainable:,}", f"{row.frozen:,}", f"{row.multiply_adds:,}")
+    Console().print(table)

@@ -1,0 +1,1 @@
+"""Data sets: one record for every format, and what is done with records."""

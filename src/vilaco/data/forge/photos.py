@@ -1,0 +1,213 @@
+"""The authentic photos that forgeries are made from: read once, kept in scenes, with their segmentations."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from vilaco.errors import DataError, ImageError
+from vilaco.images import load_photo, resize_pixels
+
+MIN_SIDE = 64
+"""Photos with a shorter side hold no region worth forging; they are named and skipped."""
+
+
+class PhotoPool:
+    """Authentic photos in groups; a forgery's host and donor always come from the same group.
+
+    A splice shows two scenes. If any photo could donate to any other, one chain of splices would tie all
+    pictures together and no split could keep scenes apart. So the photos, sorted by path, are cut into
+    groups of neighbours (files named alike are often of one scene), donors stay within the host's group, and
+    the group is what a split goes by.
+
+    Args:
+        paths: Authentic photos; the order and repetitions do not matter.
+        segments: Folder with BSDS500 human segmentations, ``<stem of the photo>.mat``.
+        group_size: Photos in a group; ``None`` takes 8, or fewer where that would leave less than ten
+            groups, at least 2.
+        max_side: Photos are shrunk to this long side, in pixels.
+        cached: Photos kept decoded; 32 photos of the default size need at most 100 MB.
+
+    Raises:
+        DataError: If there are no photos, or ``segments`` has no segmentation of any of them.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        *,
+        segments: Path | None = None,
+        group_size: int | None = None,
+        max_side: int = 1024,
+        cached: int = 32,
+    ) -> None:
+        self.paths = tuple(sorted({Path(path) for path in paths}))
+        if not self.paths:
+            raise DataError("no photos to forge from.")
+        size = group_size or int(np.clip(len(self.paths) // 10, 2, 8))
+        starts = range(0, len(self.paths), size)
+        self.groups = tuple(tuple(range(s, min(s + size, len(self.paths)))) for s in starts)
+        if (
+            len(self.groups) > 1 and len(self.groups[-1]) == 1
+        ):  # a photo alone could not take part in a splice
+            self.groups = (*self.groups[:-2], self.groups[-2] + self.groups[-1])
+        self._group_of = {index: group for group, members in enumerate(self.groups) for index in members}
+        self._segments = _match_segments(self.paths, segments)
+        self._max_side = max_side
+        self._cached = cached
+        self._pixels: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._annotations: OrderedDict[int, list[np.ndarray]] = OrderedDict()
+        self.unreadable: dict[int, str] = {}
+
+    def group_of(self, index: int) -> int:
+        """Group of a photo."""
+        return self._group_of[index]
+
+    def pixels(self, index: int) -> np.ndarray | None:
+        """Pixels of a photo, shrunk to ``max_side``.
+
+        Returns:
+            Shape ``(H, W, 3)``, uint8 RGB; ``None`` if it cannot be used, and :attr:`unreadable` says why.
+        """
+        if index in self.unreadable:
+            return None
+        if index in self._pixels:
+            self._pixels.move_to_end(index)
+            return self._pixels[index]
+        try:
+            pixels = load_photo(self.paths[index]).pixels
+        except ImageError as error:
+            self.unreadable[index] = error.reason
+            return None
+        if min(pixels.shape[:2]) < MIN_SIDE:
+            self.unreadable[index] = (
+                f"smaller than {MIN_SIDE} pixels a side ({pixels.shape[1]}x{pixels.shape[0]})"
+            )
+            return None
+        factor = self._max_side / max(pixels.shape[:2])
+        if factor < 1.0:
+            height, width = (max(MIN_SIDE, round(side * factor)) for side in pixels.shape[:2])
+            pixels = resize_pixels(pixels, (height, width))
+        self._pixels[index] = pixels
+        if len(self._pixels) > self._cached:
+            self._pixels.popitem(last=False)
+        return pixels
+
+    def members(self, group: int) -> list[int]:
+        """The photos of a group that can be used."""
+        return [index for index in self.groups[group] if self.pixels(index) is not None]
+
+    def annotations(self, index: int) -> list[np.ndarray]:
+        """Human segmentations of a photo, one label image ``(h, w)`` uint16 an annotator; often none."""
+        if index not in self._segments:
+            return []
+        if index not in self._annotations:
+            self._annotations[index] = load_segments(self._segments[index])
+            if len(self._annotations) > self._cached:
+                self._annotations.popitem(last=False)
+        return self._annotations[index]
+
+
+@dataclass(frozen=True)
+class View:
+    """A part of a photo, brought to a wanted size.
+
+    Attributes:
+        index: The photo's place in its pool.
+        pixels: Shape ``(H, W, 3)``, uint8 RGB.
+        window: Where it was cut out: top, left, height and width as shares of the photo.
+    """
+
+    index: int
+    pixels: np.ndarray
+    window: tuple[float, float, float, float]
+
+    def labels(self, photos: PhotoPool, rng: np.random.Generator) -> np.ndarray | None:
+        """One annotator's segments in this view, ``(H, W)`` uint16, or ``None`` where the photo has none."""
+        annotations = photos.annotations(self.index)
+        if not annotations:
+            return None
+        labels = annotations[rng.integers(len(annotations))]
+        height, width = labels.shape
+        top, left = round(self.window[0] * height), round(self.window[1] * width)
+        bottom = max(top + 1, round((self.window[0] + self.window[2]) * height))
+        right = max(left + 1, round((self.window[1] + self.window[3]) * width))
+        size = (self.pixels.shape[1], self.pixels.shape[0])
+        return np.asarray(cv2.resize(labels[top:bottom, left:right], size, interpolation=cv2.INTER_NEAREST))
+
+
+def draw_view(
+    photos: PhotoPool, index: int, size: tuple[int, int], rng: np.random.Generator, *, whole_share: float
+) -> View:
+    """Cut a window with the proportions of ``size`` out of a readable photo and bring it to that size.
+
+    Where the photo is large enough the window is either cut at the photo's own scale, which keeps its pixels
+    and their JPEG traces, or (with probability ``whole_share``) is a larger one that is shrunk. A smaller
+    photo is enlarged.
+
+    Args:
+        photos: The pool.
+        index: A photo of it that can be read.
+        size: (height, width) wanted.
+        rng: Random numbers.
+        whole_share: Probability of a shrunk window.
+
+    Returns:
+        The view, its pixels a copy.
+    """
+    pixels = photos.pixels(index)
+    assert pixels is not None, "callers draw from PhotoPool.members"
+    height, width = pixels.shape[:2]
+    largest = min(height / size[0], width / size[1])
+    zoom = largest
+    if largest >= 1.0:
+        zoom = rng.uniform(1.0, largest) if rng.random() < whole_share else 1.0
+    window_height, window_width = min(height, round(size[0] * zoom)), min(width, round(size[1] * zoom))
+    top = int(rng.integers(height - window_height + 1))
+    left = int(rng.integers(width - window_width + 1))
+    part = pixels[top : top + window_height, left : left + window_width]
+    part = part.copy() if part.shape[:2] == size else resize_pixels(part, size)
+    return View(index, part, (top / height, left / width, window_height / height, window_width / width))
+
+
+def load_segments(path: Path) -> list[np.ndarray]:
+    """Read the human segmentations of one BSDS500 ``.mat`` file (Arbelaez et al. 2011).
+
+    Args:
+        path: A file with the variable ``groundTruth``: one struct an annotator with ``Segmentation``, an
+            image of segment numbers.
+
+    Returns:
+        One label image ``(H, W)`` uint16 for each annotator.
+
+    Raises:
+        DataError: If the file is not such a file, or scipy is not installed.
+    """
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise DataError(
+            f"{path}: reading .mat segmentations needs scipy: pip install 'vilaco[train]'."
+        ) from error
+    try:
+        truth = loadmat(path, variable_names=["groundTruth"])["groundTruth"]
+        return [
+            np.ascontiguousarray(person["Segmentation"][0, 0], dtype=np.uint16) for person in truth.ravel()
+        ]
+    except Exception as error:  # scipy's reader raises whatever the damaged bytes lead to
+        raise DataError(f"{path}: not a BSDS500 segmentation ({type(error).__name__}: {error}).") from error
+
+
+def _match_segments(paths: Sequence[Path], folder: Path | None) -> dict[int, Path]:
+    if folder is None:
+        return {}
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder of segmentations.")
+    files = {file.stem: file for file in sorted(folder.rglob("*.mat"))}
+    matched = {index: files[path.stem] for index, path in enumerate(paths) if path.stem in files}
+    if not matched:
+        raise DataError(f"{folder}: none of its {len(files)} .mat files is named like one of the photos.")
+    return matched

@@ -1,0 +1,35 @@
+"""Errors that a user can cause; each message is one clear line that names the thing and the reason."""
+
+from pathlib import Path
+
+
+class VilacoError(Exception):
+    """Base of every error a user can cause; the command line prints it and exits with code 2."""
+
+
+class ImageError(VilacoError):
+    """One image cannot be read; the rest of a batch goes on.
+
+    Attributes:
+        source: The file, or ``"<bytes>"`` for an image that came without a name.
+        reason: What is wrong, in words.
+        code: A short machine-readable word, e.g. ``"truncated"`` or ``"too_many_pixels"``.
+    """
+
+    def __init__(self, source: str | Path, reason: str, *, code: str) -> None:
+        super().__init__(f"{source}: {reason}")
+        self.source = str(source)
+        self.reason = reason
+        self.code = code
+
+
+class DataError(VilacoError):
+    """A data set, manifest or mask is not usable as given."""
+
+
+class ConfigError(VilacoError):
+    """A setting, recipe or option is unknown or out of range."""
+
+
+class ModelError(VilacoError):
+    """A checkpoint or an encoder's weights are missing or do not fit."""

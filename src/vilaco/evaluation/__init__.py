@@ -1,0 +1,1 @@
+"""How well a method finds forgeries: metrics, profiles, ladders, audit and baselines."""

@@ -1,0 +1,129 @@
+"""One model's false alarms on authentic images with another history, and its score on backgrounds alone."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vilaco.data.records import AUTHENTIC, TAMPERED, Record
+from vilaco.errors import ImageError
+from vilaco.evaluation.audit.background import free_blocks, largest_free_crop
+from vilaco.evaluation.audit.metadata import SavePipeline
+from vilaco.evaluation.audit.probe import auc_within_folds
+from vilaco.evaluation.audit.regions import Regions
+from vilaco.evaluation.audit.report import AlarmRate, ModelAudit, ProbeResult
+from vilaco.evaluation.image_metrics import ImageScores, image_f1_sen_spe_harmonic
+from vilaco.evaluation.prediction import Predictor
+from vilaco.images import Photo, load_photo, resave_jpeg, resize_pixels
+
+MIN_CROP = 64
+"""Least side of a background crop in pixels; images without one are left out and counted."""
+
+_STORED, _CROP = "as stored", "background crop"
+_RESCALE = 0.75
+
+
+def audit_model(
+    predictor: Predictor,
+    records: Iterable[Record],
+    regions: Regions,
+    pipelines: Mapping[Record, SavePipeline],
+    *,
+    seed: int,
+) -> ModelAudit:
+    """Score authentic images as stored, re-saved and re-sized; and every image's background.
+
+    The background is the largest rectangle, on the 8x8 grid, that stays clear of the widened mask:
+    untouched pixels, where filling the region in would itself be a forgery. An authentic image is cropped
+    by a borrowed mask, so the crop's size does not tell. A model that still ranks tampered above authentic
+    has read the background.
+
+    Args:
+        predictor: The model.
+        records: Labelled, readable images.
+        regions: What each image loses.
+        pipelines: Whose saving each authentic image imitates.
+        seed: Of the bootstrap.
+
+    Returns:
+        Rates at a detection score above 0.5, and AUCs.
+    """
+    scores: dict[tuple[str, int], list[float]] = defaultdict(list)
+    skipped: Counter[str] = Counter()
+    for record in records:
+        label = TAMPERED if record.label == TAMPERED else AUTHENTIC
+        photo = load_photo(record.path)
+        for state, change in _states(record, photo, regions, pipelines).items():
+            try:
+                changed = change()
+                scores[state, label].append(predictor(replace(photo, pixels=changed)).detection_score)
+            except ImageError as error:
+                skipped[f"{state}: {error.code}"] += 1
+    return ModelAudit(
+        name=predictor.name,
+        image_f1_sen_spe_harmonic=_sen_spe(scores[_STORED, AUTHENTIC], scores[_STORED, TAMPERED]),
+        alarms=tuple(
+            AlarmRate(
+                judge=predictor.name,
+                images=f"{'tampered' if label == TAMPERED else 'authentic'}, {state}",
+                rate=float((np.array(values) > 0.5).mean()),
+                count=len(values),
+            )
+            for (state, label), values in sorted(scores.items(), key=lambda item: item[0][1])
+            if values
+        ),
+        probes=tuple(
+            _auc(scores[state, AUTHENTIC], scores[state, TAMPERED], state, seed)
+            for state in (_STORED, _CROP)
+            if scores[state, AUTHENTIC] and scores[state, TAMPERED]
+        ),
+        skipped=dict(skipped),
+    )
+
+
+def _states(
+    record: Record, photo: Photo, regions: Regions, pipelines: Mapping[Record, SavePipeline]
+) -> dict[str, Callable[[], NDArray[np.uint8]]]:
+    """Every state in which an image is judged, as a function that makes its pixels."""
+
+    def crop() -> NDArray[np.uint8]:
+        region = regions.region(record, photo)
+        rows, columns = (slice(0, 0),) * 2 if region is None else largest_free_crop(free_blocks(region))
+        pixels = np.ascontiguousarray(photo.pixels[rows, columns])
+        if min(pixels.shape[:2]) < MIN_CROP:
+            raise ImageError(record.path, "no background crop is large enough", code="no_background")
+        return pixels
+
+    states = {_STORED: lambda: photo.pixels, _CROP: crop}
+    if record.label == AUTHENTIC:
+        size = (round(photo.pixels.shape[0] * _RESCALE), round(photo.pixels.shape[1] * _RESCALE))
+        states |= {
+            "saved like the tampered": lambda: load_photo(pipelines[record].save(photo.pixels)).pixels,
+            "JPEG 80": lambda: resave_jpeg(photo.pixels, 80),
+            f"{_RESCALE}x": lambda: resize_pixels(photo.pixels, size),
+            f"{_RESCALE}x, JPEG 80": lambda: resave_jpeg(resize_pixels(photo.pixels, size), 80),
+        }
+    return states
+
+
+def _sen_spe(authentic: list[float], tampered: list[float]) -> float:
+    labels = [AUTHENTIC] * len(authentic) + [TAMPERED] * len(tampered)
+    return float(image_f1_sen_spe_harmonic(ImageScores.of(labels, authentic + tampered))[0])
+
+
+def _auc(authentic: list[float], tampered: list[float], state: str, seed: int) -> ProbeResult:
+    labels = np.array([False] * len(authentic) + [True] * len(tampered))
+    one_judge = np.zeros(len(labels), np.int64)
+    auc, interval = auc_within_folds(np.array(authentic + tampered), labels, one_judge, seed=seed)
+    return ProbeResult(
+        evidence="the model's score",
+        history=state,
+        can_be_shortcut=state == _CROP,
+        auc=auc,
+        low=interval.low,
+        high=interval.high,
+        authentic=len(authentic),
+        tampered=len(tampered),
+    )

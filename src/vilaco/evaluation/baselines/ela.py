@@ -1,0 +1,38 @@
+"""ELA, error level analysis: what changes when the image is saved once more.
+
+Source: N. Krawetz, "A picture's worth: digital image analysis and forensics", Black Hat 2007. A region that
+has been through JPEG before changes little when saved again; a pasted one may change more than its
+surroundings.
+
+ELA has no scale of its own, and how much an image changes depends on its content and quality, so each place
+is compared with the image's own mean: the map is ``error / (error + mean error)`` and 0.5 means "as much as
+the rest".
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vilaco.images import resave_jpeg
+
+QUALITY = 90
+WINDOW = 17
+"""Side of the averaging window in pixels: two JPEG blocks, made odd so that it has a centre."""
+
+
+def ela_map(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Local mean of the change under one more JPEG save at quality 90 (4:4:4), relative to the whole image's.
+
+    Args:
+        pixels: RGB, shape ``(H, W, 3)``.
+
+    Returns:
+        ``error / (error + mean error)``, shape ``(H, W)``, in [0, 1); zeros if nothing changes at all.
+    """
+    saved = resave_jpeg(pixels, QUALITY, subsampling="4:4:4")
+    change = cv2.absdiff(pixels, saved).astype(np.float32).mean(axis=2)
+    level = float(change.mean(dtype=np.float64))
+    if level == 0.0:
+        return change
+    error = np.maximum(cv2.boxFilter(change, -1, (WINDOW, WINDOW), borderType=cv2.BORDER_REFLECT), 0.0)
+    return (error / (error + np.float32(level))).astype(np.float32)

@@ -1,0 +1,87 @@
+"""Evaluation results as tables for a terminal; measured and published figures never share one."""
+
+import math
+
+from rich.table import Table
+
+from vilaco.evaluation.published import PublishedTable
+from vilaco.evaluation.results import EvaluationReport, Figure
+
+
+def report_table(report: EvaluationReport, *, everything: bool = False) -> Table:
+    """The measured figures, a row each.
+
+    Args:
+        report: The evaluation.
+        everything: Also the figures that are no headline.
+    """
+    table = Table(title=f"{report.method} on {report.data} (measured)", caption=caption(report))
+    for column in ("profile", "figure"):
+        table.add_column(column, no_wrap=True)
+    for column in ("value", "95% interval", "images", "undefined"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for result in report.profiles:
+        for figure in result.figures:
+            if everything or figure.headline:
+                table.add_row(result.profile, figure.name, *_cells(figure))
+        table.add_section()
+    return table
+
+
+def caption(report: EvaluationReport) -> str:
+    """What the figures depend on, in one or two lines; every count of the report is in it."""
+    lines = [
+        f"{report.records} images: {report.authentic} authentic, {report.tampered} tampered"
+        f"{_listed(report.skipped, 'skipped')}; masks used: {report.pixel_images}"
+        f"{_listed(report.pixel_skipped, 'masks left out')}",
+        f"preprocessing: {report.preprocessing}; score: {report.provenance.image_score};"
+        f" mask policy: {report.mask_policy}{_listed(report.adjusted, 'adjusted')}; seed: {report.seed}",
+    ]
+    if report.provenance.encoder or report.provenance.weights:
+        lines.append(f"encoder: {report.provenance.encoder}; weights: {report.provenance.weights}")
+    return "\n".join(lines)
+
+
+def published_table(published: PublishedTable) -> Table:
+    """A published table, marked as such, with its averages recomputed from its rows."""
+    sources = list(dict.fromkeys(row.source for row in published.rows))
+    notes = [f"not measured here; stands beside {published.figure}"]
+    notes += [f"[{number}] {source}" for number, source in enumerate(sources, start=1)]
+    table = Table(title=published.title, caption="\n".join(notes).replace("[", "\\["), style="dim")
+    table.add_column("method", no_wrap=True)
+    table.add_column("trained on")
+    for column in (*published.columns, *(["mean, recomputed"] if published.averaged else [])):
+        table.add_column(column, justify="right")
+    table.add_column("source", justify="right")
+    for row in published.rows:
+        values = [number(math.nan if value is None else value) for value in row.values]
+        if published.averaged:
+            values.append(number(row.average))
+        table.add_row(row.method, row.supervision, *values, str(sources.index(row.source) + 1))
+    return table
+
+
+def number(value: float) -> str:
+    """Three decimals without the leading zero, as the field prints them; a dash where undefined.
+
+    Example:
+        >>> number(0.4914), number(1.0), number(-0.25), number(math.nan)
+        ('.491', '1.000', '-.250', '-')
+    """
+    if math.isnan(value):
+        return "-"
+    text = f"{value:.3f}"
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def _cells(figure: Figure) -> tuple[str, str, str, str]:
+    interval = f"{number(figure.low)} to {number(figure.high)}"
+    return number(figure.value), interval, str(figure.images), str(figure.undefined or "")
+
+
+def _listed(counts: dict[str, int], what: str) -> str:
+    """``, skipped 3 (2 image_truncated, 1 unlabelled)``; nothing where there is nothing to say."""
+    if not counts:
+        return ""
+    parts = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+    return f", {what}: {sum(counts.values())} ({parts})"

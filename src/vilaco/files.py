@@ -1,0 +1,178 @@
+"""Finding image files, naming results after them, and writing files whole or not at all."""
+
+import glob
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vilaco.errors import DataError, VilacoError
+
+IMAGE_SUFFIXES = frozenset(
+    {".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".png", ".webp"}
+    | {".tif", ".tiff"}
+)
+"""Lower-case endings that mark a file as an image when a folder or a glob is searched."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundImage:
+    """One image to read and where its results belong.
+
+    Attributes:
+        path: The file, as reachable from the working directory.
+        relative: The path inside the folder (or below the fixed part of the glob) that was given; for a file
+            given by itself, its name. Results mirror it.
+    """
+
+    path: Path
+    relative: Path
+
+
+def find_images(paths: Sequence[str | Path]) -> list[FoundImage]:
+    """List the images that files, folders and globs stand for.
+
+    A file given by name is taken whatever its ending, so that reading it can say what is wrong. Folders are
+    searched to the bottom for files ending in one of `IMAGE_SUFFIXES`; hidden files and folders are left
+    out, and a folder reached twice (a symbolic link to itself or to a sibling) is searched once. Globs
+    follow the shell, with ``**`` for any depth; a path that exists is never read as a glob.
+
+    Args:
+        paths: Files, folders and globs in any mixture.
+
+    Returns:
+        The images in the order of ``paths``, each folder's and each glob's share sorted by path. A file
+        that is reached twice is listed once, where it came first.
+
+    Raises:
+        DataError: If a path does not exist, a folder holds no image or a glob matches none.
+    """
+    found: dict[str, FoundImage] = {}
+    for given in paths:
+        for image in _expand(given):
+            found.setdefault(os.path.abspath(image.path), image)
+    return list(found.values())
+
+
+def result_stem(relative: Path) -> Path:
+    """Name that the results of an image share: its relative path without the extension.
+
+    Example:
+        >>> result_stem(Path("holiday/beach.v2.jpg")).as_posix()
+        'holiday/beach.v2'
+    """
+    return relative.with_suffix("")
+
+
+def refuse_clashes(images: Iterable[FoundImage]) -> None:
+    """Refuse images whose results would overwrite each other, before any work is done.
+
+    Raises:
+        DataError: If two images have the same `result_stem`, such as ``a.jpg`` and ``a.png``; it names both.
+    """
+    taken: dict[Path, Path] = {}
+    for image in images:
+        first = taken.setdefault(result_stem(image.relative), image.path)
+        if first != image.path:
+            raise DataError(
+                f"{first} and {image.path}: results of both would be named {result_stem(image.relative)}.*; "
+                "rename one or give their folders in separate runs"
+            )
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that at any moment, even after a power cut, it is the old one or the new one, whole.
+
+    The bytes go to a temporary file beside the target, reach the disk, and take the target's name at once.
+
+    Args:
+        path: The target; missing parent folders are made.
+        data: The whole content.
+
+    Raises:
+        VilacoError: If the folder or the file cannot be written.
+    """
+    path = Path(path)
+    temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise VilacoError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename inside ``folder`` survive a power cut (Windows has no such step)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _expand(given: str | Path) -> list[FoundImage]:
+    path = Path(given)
+    if os.path.isdir(path):
+        images = [FoundImage(file, file.relative_to(path)) for file in _walk(path, set())]
+        nothing = "the folder holds no image"
+    elif os.path.lexists(path):
+        return [FoundImage(path, Path(path.name))]
+    elif glob.has_magic(str(given)):
+        images = list(_expand_glob(str(given)))
+        nothing = "the pattern matches no image"
+    else:
+        raise DataError(f"{given}: no such file or folder")
+    if not images:
+        raise DataError(f"{given}: {nothing} (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
+    return sorted(images, key=lambda image: image.relative.parts)
+
+
+def _expand_glob(pattern: str) -> Iterator[FoundImage]:
+    fixed = Path(*_until_magic(Path(pattern).parts))
+    seen: set[tuple[int, int]] = set()
+    for match in map(Path, sorted(glob.glob(pattern, recursive=True))):
+        files = _walk(match, seen) if os.path.isdir(match) else [match] if _is_image_name(match) else []
+        for file in files:
+            yield FoundImage(file, file.relative_to(fixed))
+
+
+def _until_magic(parts: tuple[str, ...]) -> Iterator[str]:
+    for part in parts:
+        if glob.has_magic(part):
+            return
+        yield part
+
+
+def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    """Image files below ``folder``; ``seen`` holds the (device, inode) of the folders already searched."""
+    status = folder.stat()
+    if (status.st_dev, status.st_ino) in seen:
+        return
+    seen.add((status.st_dev, status.st_ino))
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be listed ({error.strerror})") from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if os.path.isdir(entry):
+            yield from _walk(entry, seen)
+        elif _is_image_name(entry):
+            yield entry
+
+
+def _is_image_name(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")

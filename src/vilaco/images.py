@@ -1,0 +1,210 @@
+"""Photos and masks in, arrays out; and the two things done to pixels everywhere: resizing and saving as JPEG.
+
+Pixels stay on the grid the file stores, because JPEG blocks and camera patterns line up with it. What is
+computed there is turned afterwards to the way a person sees the photo, by `Photo.upright`. How unusual
+files are read: `vilaco.decoding`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+
+from vilaco.decoding import check_size, decode, open_source, to_colour_and_alpha, to_rgb, turn
+from vilaco.errors import ImageError
+
+MAX_PIXELS = 100_000_000
+"""Largest width times height decoded unless the caller says otherwise: 300 MB of pixels."""
+
+MaskRule = Literal["nonzero", "zero", "green"]
+Subsampling = Literal["4:2:0", "4:2:2", "4:4:4"]
+
+_SAMPLING_FACTORS = {
+    "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+    "4:2:2": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
+    "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+}
+_GREEN_LEAD = 64  # Columbia's greens lead by 200 and 255, less where JPEG blurs them; no other colour does
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Photo:
+    """One decoded photo.
+
+    Attributes:
+        pixels: RGB on the stored grid, (H, W, 3) uint8.
+        orientation: EXIF orientation, 1 to 8: how `upright` turns the stored grid.
+        source: The file's path as given, ``"<bytes>"`` or ``"<array>"``.
+    """
+
+    pixels: np.ndarray
+    orientation: int
+    source: str
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """(height, width) of the photo the way a person sees it."""
+        height, width = self.pixels.shape[:2]
+        return (width, height) if self.orientation >= 5 else (height, width)
+
+    def upright(self, array: np.ndarray) -> np.ndarray:
+        """Turn an array from the stored grid to the way a person sees the photo.
+
+        Args:
+            array: (H, W) or (H, W, C), at the photo's resolution or a coarser one.
+
+        Returns:
+            The turned array, contiguous; with ``orientation`` 5 to 8 its sides are swapped.
+        """
+        return turn(array, self.orientation)
+
+
+def load_photo(source: str | Path | bytes | np.ndarray, *, max_pixels: int = MAX_PIXELS) -> Photo:
+    """Decode a photo, whatever its file type and mode.
+
+    Args:
+        source: A file, its bytes, or decoded pixels, (H, W, 3) uint8 RGB, which are not copied.
+        max_pixels: Largest width times height; a larger photo is refused before it is decoded.
+
+    Returns:
+        The photo, its pixels on the stored grid.
+
+    Raises:
+        ImageError: If it cannot be read; the ``code`` is ``not_found``, ``not_a_file``, ``unreadable``,
+            ``empty``, ``not_an_image``, ``needs_heif``, ``too_many_pixels``, ``truncated``, ``bomb``,
+            ``corrupt``, ``unsupported``, ``out_of_memory`` or ``not_rgb_pixels``.
+
+    Example:
+        >>> load_photo(np.zeros((2, 3, 3), np.uint8)).upright_size
+        (2, 3)
+    """
+    if isinstance(source, np.ndarray):
+        return Photo(_checked_pixels(source, max_pixels), 1, "<array>")
+    stream, name = open_source(source)
+    with stream:
+        picture, orientation = decode(stream, name, max_pixels)
+    return Photo(to_rgb(picture, name), orientation, name)
+
+
+def load_mask(path: str | Path, rule: MaskRule = "nonzero") -> np.ndarray:
+    """Read a ground-truth mask, turned the way a person sees it.
+
+    Args:
+        path: The mask file.
+        rule: Which pixels are tampered: ``"nonzero"``, those with any colour channel above zero;
+            ``"zero"``, the others (DSO-1); ``"green"``, those whose green clearly leads (Columbia's bright
+            and regular green). Transparency counts only if the whole mask has one colour, so that nothing
+            else tells its pixels apart.
+
+    Returns:
+        (H, W) bool, True is tampered.
+
+    Raises:
+        ImageError: If the file cannot be read, as for `load_photo`.
+        ValueError: If the rule is not one of the three.
+    """
+    if rule not in get_args(MaskRule):
+        raise ValueError(f"rule must be one of {', '.join(get_args(MaskRule))}, got {rule!r}.")
+    stream, name = open_source(path)
+    with stream:
+        picture, orientation = decode(stream, name, MAX_PIXELS)
+    colour, alpha = to_colour_and_alpha(picture, name)
+    if alpha is not None and alpha.min() < alpha.max() and (colour == colour[:1, :1]).all():
+        colour = np.broadcast_to(alpha[..., None], colour.shape)
+    if rule == "green":
+        tampered = colour[..., 1].astype(np.int32) - colour[..., ::2].max(axis=2) >= _GREEN_LEAD
+    else:
+        tampered = colour.any(axis=2) == (rule == "nonzero")
+    return turn(tampered, orientation)
+
+
+def resize_pixels(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize pixels: by area along sides that shrink, bilinearly along sides that grow.
+
+    Args:
+        pixels: (H, W, C) or (H, W) uint8.
+        size: The new (height, width).
+
+    Returns:
+        uint8 of the new size; the same array where the size is the old one.
+
+    Raises:
+        ValueError: If a side is below 1.
+    """
+    height, width = _checked_size(size)
+    shrunk = min(height, pixels.shape[0]), min(width, pixels.shape[1])
+    return _resize(_resize(pixels, shrunk, cv2.INTER_AREA), (height, width), cv2.INTER_LINEAR)
+
+
+def resize_map(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize a map bilinearly, with half-pixel centres and never past its own extremes.
+
+    The same grid as PyTorch's ``interpolate(mode="bilinear", align_corners=False)``.
+
+    Args:
+        values: (h, w), any real type.
+        size: The new (height, width).
+
+    Returns:
+        (height, width) float32.
+
+    Raises:
+        ValueError: If a side is below 1.
+
+    Example:
+        >>> resize_map(np.array([[0.0, 1.0]]), (1, 4))
+        array([[0.  , 0.25, 0.75, 1.  ]], dtype=float32)
+    """
+    values = np.asarray(values, np.float32)
+    resized = _resize(values, _checked_size(size), cv2.INTER_LINEAR)
+    return np.clip(resized, values.min(), values.max())
+
+
+def encode_jpeg(pixels: np.ndarray, quality: int, *, subsampling: Subsampling = "4:2:0") -> bytes:
+    """Encode pixels as a baseline JPEG file with libjpeg's standard tables.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB.
+        quality: libjpeg's quality, 1 to 100.
+        subsampling: Chroma resolution.
+
+    Raises:
+        ValueError: If the quality or the subsampling is not one of these.
+    """
+    if not 1 <= quality <= 100:
+        raise ValueError(f"quality must be in 1..100, got {quality}.")
+    if subsampling not in _SAMPLING_FACTORS:
+        raise ValueError(f"subsampling must be one of {', '.join(_SAMPLING_FACTORS)}, got {subsampling!r}.")
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, _SAMPLING_FACTORS[subsampling]]
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
+    return data.tobytes()
+
+
+def resave_jpeg(pixels: np.ndarray, quality: int, *, subsampling: Subsampling = "4:2:0") -> np.ndarray:
+    """Pixels after one trip through a JPEG file: `encode_jpeg`, then `load_photo`."""
+    data = encode_jpeg(pixels, quality, subsampling=subsampling)
+    return load_photo(data, max_pixels=pixels.shape[0] * pixels.shape[1]).pixels
+
+
+def _checked_pixels(array: np.ndarray, max_pixels: int) -> np.ndarray:
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
+        reason = f"pixels must be (H, W, 3) uint8 RGB, got {array.shape} {array.dtype}"
+        raise ImageError("<array>", reason, code="not_rgb_pixels")
+    height, width = array.shape[:2]
+    check_size("<array>", width, height, max_pixels)
+    return np.ascontiguousarray(array)
+
+
+def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
+    if min(size) < 1:
+        raise ValueError(f"size must be (height, width) of at least 1, got {size}.")
+    return size
+
+
+def _resize(array: np.ndarray, size: tuple[int, int], interpolation: int) -> np.ndarray:
+    if array.shape[:2] == size:
+        return array
+    return cv2.resize(array, size[::-1], interpolation=interpolation)

@@ -1,0 +1,245 @@
+"""What vilaco says about one photo, and how it is kept."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import cv2
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from vilaco.files import write_atomically
+from vilaco.images import Photo, encode_jpeg
+from vilaco.report.overlay import draw_overlay
+
+MIN_REGION_SHARE = 0.0005
+"""Parts below this share of the image are specks: 7 x 7 pixels of 384 x 256, 77 x 77 of 12 megapixels."""
+
+
+class Region(BaseModel):
+    """One connected part of the predicted mask.
+
+    Attributes:
+        box: ``(x, y, width, height)`` in pixels; x to the right, y down, from the upper left corner.
+        area: Number of pixels.
+        mean_score: Mean of the localization map over the part, in [0, 1].
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    box: tuple[int, int, int, int]
+    area: int
+    mean_score: float
+
+
+class ResultRow(BaseModel):
+    """One line of ``results.jsonl``: a `Result` without its pictures."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    label: int
+    detection_score: float
+    regions: tuple[Region, ...]
+    width: int
+    height: int
+    decision_threshold: float
+    mask_threshold: float
+    model: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SavedFiles:
+    """Where `Result.save` wrote: mask PNG (0/255), 16-bit map PNG, overlay JPEG."""
+
+    mask: Path
+    map: Path
+    overlay: Path
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Verdict, map and mask of one photo, at the photo's own size, the way a person sees it.
+
+    The verdict and the mask answer two questions, whether and where, each with its own threshold: a photo
+    judged authentic may still have a mask. `label`, `pred_mask` and `regions` follow from the fields.
+
+    Attributes:
+        path: The photo's file, ``"<bytes>"`` or ``"<array>"``.
+        detection_score: How likely the photo is tampered, in [0, 1].
+        localization_map: How likely each pixel is, (H, W) float32 in [0, 1].
+        pixels: The upright photo, (H, W, 3) uint8 RGB: a reference, no copy, kept for the overlay.
+        model: Name of the model that judged.
+        seconds: Time it took, reading the file included.
+        decision_threshold: Detection scores from here on mean tampered.
+        mask_threshold: Map values above this mean tampered.
+    """
+
+    path: str
+    detection_score: float
+    localization_map: np.ndarray = field(repr=False)
+    pixels: np.ndarray = field(repr=False)
+    model: str
+    seconds: float
+    decision_threshold: float = 0.5
+    mask_threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        values = self.localization_map
+        if values.ndim != 2 or values.dtype != np.float32:
+            raise ValueError(f"localization_map must be (H, W) float32, got {values.shape} {values.dtype}.")
+        if self.pixels.shape != (*values.shape, 3) or self.pixels.dtype != np.uint8:
+            raise ValueError(
+                f"pixels must be {(*values.shape, 3)} uint8, got {self.pixels.shape} {self.pixels.dtype}."
+            )
+        if not (values.min() >= 0 and values.max() <= 1):  # not: NaN must fail too
+            raise ValueError("localization_map must stay in [0, 1].")
+        for name in ("detection_score", "decision_threshold", "mask_threshold"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}.")
+
+    @classmethod
+    def from_map(
+        cls,
+        photo: Photo,
+        localization_map: np.ndarray,
+        detection_score: float,
+        *,
+        model: str,
+        seconds: float,
+        decision_threshold: float = 0.5,
+        mask_threshold: float = 0.5,
+    ) -> Self:
+        """Result of a photo from what a model said about it.
+
+        Args:
+            photo: The photo as loaded.
+            localization_map: (H, W) in [0, 1], at the photo's upright size.
+            detection_score: In [0, 1].
+            model: Name of the model.
+            seconds: Time it took.
+            decision_threshold: Detection scores from here on mean tampered.
+            mask_threshold: Map values above this mean tampered.
+
+        Raises:
+            ValueError: If a value leaves its range or the map's size is not the photo's.
+        """
+        return cls(
+            path=photo.source,
+            detection_score=float(detection_score),
+            localization_map=np.asarray(localization_map, np.float32),
+            pixels=photo.upright(photo.pixels),
+            model=model,
+            seconds=seconds,
+            decision_threshold=decision_threshold,
+            mask_threshold=mask_threshold,
+        )
+
+    @property
+    def label(self) -> int:
+        """The verdict: 1 tampered, 0 authentic."""
+        return int(self.detection_score >= self.decision_threshold)
+
+    @cached_property
+    def pred_mask(self) -> np.ndarray:
+        """Where the photo is judged tampered, (H, W) bool."""
+        return self.localization_map > self.mask_threshold
+
+    @cached_property
+    def regions(self) -> tuple[Region, ...]:
+        """Connected parts of `pred_mask`, most important first; see `find_regions`."""
+        return find_regions(self.pred_mask, self.localization_map)
+
+    def overlay(self) -> np.ndarray:
+        """The photo with heat where the map is high and the mask outlined, (H, W, 3) uint8 RGB."""
+        return draw_overlay(self.pixels, self.localization_map, self.pred_mask)
+
+    def to_row(self) -> ResultRow:
+        """The line of ``results.jsonl``; ``.model_dump_json()`` gives its text."""
+        height, width = self.localization_map.shape
+        return ResultRow(
+            path=self.path,
+            label=self.label,
+            detection_score=self.detection_score,
+            regions=self.regions,
+            width=width,
+            height=height,
+            decision_threshold=self.decision_threshold,
+            mask_threshold=self.mask_threshold,
+            model=self.model,
+            seconds=self.seconds,
+        )
+
+    def to_json(self) -> str:
+        """The line of ``results.jsonl`` as text, without the line end."""
+        return self.to_row().model_dump_json()
+
+    def save(self, out_dir: str | Path, stem: str | Path | None = None) -> SavedFiles:
+        """Write ``<stem>.mask.png``, ``<stem>.map.png`` and ``<stem>.overlay.jpg``, each whole or not at all.
+
+        Args:
+            out_dir: Folder of the results; made if missing.
+            stem: Name the three share, folders inside ``out_dir`` included; by default the photo's file name
+                without its extension.
+
+        Returns:
+            The three paths.
+
+        Raises:
+            ValueError: If the stem would leave ``out_dir``.
+            VilacoError: If a file cannot be written.
+        """
+        stem = Path(stem) if stem is not None else Path(Path(self.path).stem.strip("<>"))
+        if stem.is_absolute() or ".." in stem.parts or not stem.name:
+            raise ValueError(f"stem must be a name inside the folder, got {str(stem)!r}.")
+        base = Path(out_dir) / stem
+        saved = SavedFiles(
+            *(base.with_name(base.name + end) for end in (".mask.png", ".map.png", ".overlay.jpg"))
+        )
+        write_atomically(saved.mask, _encode_png(self.pred_mask.astype(np.uint8) * 255))
+        write_atomically(saved.map, _encode_png(np.rint(self.localization_map * 65535).astype(np.uint16)))
+        write_atomically(saved.overlay, encode_jpeg(self.overlay(), 90, subsampling="4:4:4"))
+        return saved
+
+
+def find_regions(
+    pred_mask: np.ndarray, localization_map: np.ndarray, *, min_share: float = MIN_REGION_SHARE
+) -> tuple[Region, ...]:
+    """Connected parts of a mask, pixels touching by a side or a corner, by descending area times mean score.
+
+    Parts smaller than ``min_share`` of the image are dropped, except the largest: a mask that is not empty
+    has a region.
+
+    Args:
+        pred_mask: (H, W) bool.
+        localization_map: (H, W) float in [0, 1].
+        min_share: Smallest share of the image's pixels that makes a region.
+
+    Example:
+        >>> mask = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0]], bool)
+        >>> find_regions(mask, mask * np.float32(0.75))
+        (Region(box=(0, 0, 2, 2), area=2, mean_score=0.75),)
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(pred_mask.astype(np.uint8), connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]  # part 0 is the background
+    if areas.size == 0:
+        return ()
+    kept = 1 + np.flatnonzero(areas >= min(min_share * pred_mask.size, areas.max()))
+    rank = np.zeros(count, np.intp)
+    rank[kept] = np.arange(1, len(kept) + 1)
+    sums = np.zeros(len(kept) + 1)
+    for top in range(0, len(labels), 256):  # in bands: bincount works on 8-byte copies
+        rows = slice(top, top + 256)
+        sums += np.bincount(rank[labels[rows]].ravel(), localization_map[rows].ravel(), len(sums))
+    order = np.argsort(-sums[1:], kind="stable")  # a sum is area times mean
+    regions = []
+    for i in order:
+        x, y, width, height, area = stats[kept[i]].tolist()
+        regions.append(Region(box=(x, y, width, height), area=area, mean_score=float(sums[1 + i]) / area))
+    return tuple(regions)
+
+
+def _encode_png(grey: np.ndarray) -> bytes:
+    return cv2.imencode(".png", grey)[1].tobytes()

@@ -1,0 +1,311 @@
+"""Train from two piles of photos: the whole run, from records to a model folder."""
+
+import hashlib
+import logging
+import signal
+import time
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning as L
+import torch
+import yaml
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from rich.progress import Progress
+from torch.utils.data import DataLoader
+
+from vilaco import __version__
+from vilaco.data.loading import CLEAN_VIEW, WeakImages, WeakRecord, balanced_batches, weaken
+from vilaco.data.records import AUTHENTIC, TAMPERED, Record
+from vilaco.data.split import grouped_split
+from vilaco.encoders import load_encoder
+from vilaco.encoders.base import VisionLanguageEncoder
+from vilaco.errors import ConfigError, DataError, ImageError
+from vilaco.files import write_atomically
+from vilaco.training.callbacks import (
+    LAST,
+    AtomicCheckpointIO,
+    ExampleOverlays,
+    KeepBest,
+    SaveLast,
+    write_json,
+)
+from vilaco.training.feature_cache import CachedFeatures, default_cache_root
+from vilaco.training.module import ViLaCoModule
+from vilaco.training.recipe import Recipe
+
+MIN_IMAGES = 8
+RECIPE_FILE, RUN_FILE = "recipe.yaml", "run.json"
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """How a run ended.
+
+    Attributes:
+        model: The model folder, of the best epoch.
+        best_epoch: Counted from 0.
+        validation_image_auc: Of the best epoch, on the held-out share.
+        skipped: Images that could not be read.
+        interrupted: True when Ctrl-C ended the run early; it can be resumed.
+    """
+
+    model: Path
+    best_epoch: int
+    validation_image_auc: float
+    skipped: list[ImageError]
+    interrupted: bool
+
+
+def train(
+    records: Sequence[Record],
+    recipe: Recipe,
+    out: Path,
+    *,
+    resume: bool = False,
+    devices: int = 1,
+    num_nodes: int = 1,
+    cache_root: Path | None = None,
+    encoder: VisionLanguageEncoder | None = None,
+    progress: Progress | None = None,
+) -> TrainingSummary:
+    """Train ViLaCo from image-level labels.
+
+    Args:
+        records: Labelled images; masks, if any, are not looked at.
+        recipe: The whole configuration.
+        out: Run folder: ``model/``, ``last.ckpt``, ``logs/``, ``examples/``, ``recipe.yaml``, ``run.json``.
+        resume: Go on from ``last.ckpt`` of this folder.
+        devices: GPUs, or CPU processes where there is no GPU, per node.
+        num_nodes: Machines.
+        cache_root: Where frozen features are kept; :func:`default_cache_root` where not given.
+        encoder: A loaded encoder to share.
+        progress: Where to show what happens before the first epoch, and the epochs themselves.
+
+    Returns:
+        How it ended.
+
+    Raises:
+        DataError: If the data set has fewer than 8 readable images, or only one class on a side of the split.
+        ConfigError: If ``out`` holds another run and ``resume`` is off, or the other way round.
+    """
+    _check_folder(out, resume=resume)
+    settings = recipe.training
+    quiet = progress is None
+    progress = progress or Progress(disable=True)
+    usable, skipped = _read(records, progress)
+    keep, held_out = _split(records, usable, recipe)
+
+    encoder = (encoder or load_encoder(recipe.model.encoder)).to(
+        "cuda" if torch.cuda.is_available() else "cpu"
+    )
+    size = recipe.model.image_size
+    train_images = WeakImages(keep, size=size, config=recipe.augmentation, seed=settings.seed)
+    val_images = WeakImages(held_out, size=size, config=recipe.augmentation, seed=settings.seed)
+    train_set: WeakImages | CachedFeatures = train_images
+    val_set: WeakImages | CachedFeatures = val_images
+    if settings.cache_views:
+        root = cache_root or default_cache_root()
+        train_set = _cached(train_images, encoder, root, settings.cache_views, progress)
+        val_set = _cached(val_images, encoder, root, 1, progress)
+
+    facts = _facts(recipe, encoder, keep, held_out, skipped)
+    if not resume:
+        write_atomically(
+            out / RECIPE_FILE, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode()
+        )
+        write_json(out / RUN_FILE, facts)
+    keep_best = KeepBest(out / "model", facts)
+    trainer = _trainer(
+        recipe,
+        out,
+        devices,
+        num_nodes,
+        quiet,
+        [
+            keep_best,
+            ExampleOverlays(val_images, out / "examples", every=settings.example_every),
+            SaveLast(out),
+        ],
+    )
+    module = ViLaCoModule(recipe, encoder)
+    started = time.monotonic()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(
+            module,
+            datamodule=_Batches(train_set, val_set, recipe),
+            ckpt_path=out / LAST if resume else None,
+            weights_only=True,
+        )
+    except SystemExit:  # how Lightning ends on Ctrl-C
+        signal.signal(signal.SIGINT, handler)
+    if not trainer.interrupted:
+        write_json(
+            out / RUN_FILE, {**facts, "seconds": round(time.monotonic() - started, 1), "resumed": resume}
+        )
+    return TrainingSummary(out / "model", keep_best.best_epoch, keep_best.best, skipped, trainer.interrupted)
+
+
+class _Batches(L.LightningDataModule):
+    """Loaders for the trainer; the training one is planned anew for each epoch."""
+
+    def __init__(
+        self, train_set: WeakImages | CachedFeatures, val_set: WeakImages | CachedFeatures, recipe: Recipe
+    ) -> None:
+        super().__init__()
+        self.train_set, self.val_set, self.recipe = train_set, val_set, recipe
+
+    def train_dataloader(self) -> DataLoader:
+        assert self.trainer is not None
+        settings = self.recipe.training
+        labels = [record.label for record in _records(self.train_set)]
+        # Epochs behind us; on a resume trainer.current_epoch still lags by one when this is asked for.
+        epoch = self.trainer.fit_loop.epoch_progress.current.processed
+        batches = balanced_batches(
+            labels,
+            batch_size=settings.batch_size,
+            num_views=settings.cache_views,
+            seed=settings.seed,
+            epoch=epoch,
+        )
+        rank, world = self.trainer.global_rank, self.trainer.world_size
+        return self._loader(self.train_set, [batch[rank::world] for batch in batches])
+
+    def val_dataloader(self) -> DataLoader:
+        assert self.trainer is not None
+        rank, world = self.trainer.global_rank, self.trainer.world_size
+        keys = [(index, CLEAN_VIEW) for index in range(len(self.val_set))]
+        keys = (
+            keys[: len(keys) // world * world] if world > 1 else keys
+        )  # equal shares, or gathering would wait forever
+        size = self.recipe.training.batch_size
+        mine = keys[rank::world]
+        return self._loader(self.val_set, [mine[start : start + size] for start in range(0, len(mine), size)])
+
+    def _loader(
+        self, dataset: WeakImages | CachedFeatures, batches: list[list[tuple[int, int]]]
+    ) -> DataLoader:
+        workers = self.recipe.training.num_workers
+        return DataLoader(dataset, batch_sampler=batches, num_workers=workers)  # type: ignore[arg-type]
+
+
+def _records(dataset: WeakImages | CachedFeatures) -> Sequence[WeakRecord]:
+    return dataset.records if isinstance(dataset, WeakImages) else dataset.images.records
+
+
+def _check_folder(out: Path, *, resume: bool) -> None:
+    has_run = (out / LAST).exists()
+    if resume and not has_run:
+        raise ConfigError(f"{out}: nothing to resume, {LAST} is missing")
+    if has_run and not resume:
+        raise ConfigError(f"{out}: holds a run already; go on with --resume, or choose another --out")
+
+
+def _read(records: Sequence[Record], progress: Progress) -> tuple[list[WeakRecord], list[ImageError]]:
+    task = progress.add_task("checking images", total=len(records))
+    usable, skipped = weaken(records, progress=lambda: progress.advance(task))
+    counts = Counter(record.label for record in usable)
+    if len(usable) < MIN_IMAGES:
+        raise DataError(f"{len(usable)} readable images; training needs at least {MIN_IMAGES}")
+    for label, name in ((AUTHENTIC, "authentic"), (TAMPERED, "tampered")):
+        if not counts[label]:
+            raise DataError(
+                f"no {name} image among the {len(usable)} readable ones; training needs both kinds"
+            )
+    return usable, skipped
+
+
+def _split(
+    records: Sequence[Record], usable: Sequence[WeakRecord], recipe: Recipe
+) -> tuple[list[WeakRecord], list[WeakRecord]]:
+    by_path = {record.path: record for record in usable}
+    readable = [record for record in records if record.path in by_path]
+    settings = recipe.training
+    sides = grouped_split(readable, fraction=settings.validation_share, seed=settings.seed)
+    for name, side in zip(("training", "held-out"), sides, strict=True):
+        if len({record.label for record in side}) < 2:
+            raise DataError(
+                f"the {name} share has one class only: too few images, or groups too large; "
+                "add images or change training.validation_share"
+            )
+    keep, held_out = ([by_path[record.path] for record in side] for side in sides)
+    return keep, held_out
+
+
+def _cached(
+    images: WeakImages, encoder: VisionLanguageEncoder, root: Path, num_views: int, progress: Progress
+) -> CachedFeatures:
+    cached = CachedFeatures(images, encoder, root)
+    missing = len(cached.missing(num_views))
+    if missing:
+        task = progress.add_task("encoding views", total=missing)
+        cached.fill(num_views, progress=lambda count: progress.advance(task, count))
+    return cached
+
+
+def _facts(
+    recipe: Recipe,
+    encoder: VisionLanguageEncoder,
+    keep: Sequence[WeakRecord],
+    held_out: Sequence[WeakRecord],
+    skipped: Sequence[ImageError],
+) -> dict[str, object]:
+    hashes = sorted(f"{record.sha256} {record.label}" for record in [*keep, *held_out])
+    return {
+        "vilaco_version": __version__,
+        "recipe": recipe.model_dump(mode="json"),
+        "encoder": encoder.name,
+        "encoder_fingerprint": encoder.fingerprint,
+        "train_images": dict(Counter(f"label_{record.label}" for record in keep)),
+        "validation_images": dict(Counter(f"label_{record.label}" for record in held_out)),
+        "skipped_images": [str(error) for error in skipped],
+        "data_sha256": hashlib.sha256("\n".join(hashes).encode()).hexdigest(),
+    }
+
+
+def _precision(choice: str) -> str:
+    """``auto``: bfloat16 where the hardware multiplies it, else float32 (emulated bfloat16 is slower)."""
+    if choice != "auto":
+        return choice
+    if torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    capabilities = torch.cpu.get_capabilities()
+    return "bf16-mixed" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "32-true"
+
+
+def _trainer(
+    recipe: Recipe, out: Path, devices: int, num_nodes: int, quiet: bool, callbacks: list[L.Callback]
+) -> L.Trainer:
+    settings = recipe.training
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # the frozen encoder
+    warnings.filterwarnings("ignore", ".*number of training batches.*smaller than the logging interval.*")
+    distributed = devices * num_nodes > 1
+    return L.Trainer(
+        accelerator="gpu" if torch.cuda.is_available() else "cpu",
+        devices=devices,
+        num_nodes=num_nodes,
+        strategy="ddp_find_unused_parameters_true" if distributed else "auto",
+        precision=_precision(settings.precision),  # type: ignore[arg-type]
+        max_epochs=settings.epochs,
+        gradient_clip_val=settings.gradient_clip,
+        callbacks=[*callbacks, *([] if quiet else [TQDMProgressBar(refresh_rate=1)])],
+        logger=[
+            TensorBoardLogger(out / "logs", name="tensorboard", version=""),
+            CSVLogger(out / "logs", name="csv"),  # version_0, and another version for each resume
+        ],
+        plugins=[AtomicCheckpointIO()],
+        enable_checkpointing=False,
+        enable_progress_bar=not quiet,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        reload_dataloaders_every_n_epochs=1,
+        log_every_n_steps=1_000_000,
+    )

@@ -1,0 +1,138 @@
+"""Recipes: everything that defines a training run, as YAML with overrides, checked before anything is loaded."""
+
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from vilaco.data.loading import AugmentationConfig
+from vilaco.errors import ConfigError
+from vilaco.method.objective import ObjectiveConfig
+from vilaco.method.vilaco import ViLaCoConfig
+
+ABLATIONS: dict[str, tuple[str, ...]] = {
+    "coarse": ("objective.coarse=false", "model.score_from=fine"),
+    "fine": ("objective.fine=false", "model.map_from=coarse", "model.score_from=coarse"),
+    "consistency": ("objective.consistency=false",),
+    "adapter": ("model.adapter=null",),
+    "prompts": ("model.prompt.context_length=0",),
+    "aggregator": ("model.aggregator=null",),
+}
+
+
+class TrainingConfig(BaseModel):
+    """Settings of the optimisation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: int = Field(100, ge=1)
+    batch_size: int = Field(32, ge=2)  # over all devices; half authentic, half tampered
+    learning_rate: float = Field(1e-4, gt=0)
+    weight_decay: float = Field(0.01, ge=0)  # AdamW's default; the paper gives none
+    gradient_clip: float | None = Field(1.0, gt=0)
+    precision: Literal["auto", "32-true", "bf16-mixed"] = (
+        "auto"  # auto: bfloat16 where the hardware multiplies it
+    )
+    validation_share: float = Field(0.15, gt=0, lt=0.5)  # of the training images, held out by group
+    cache_views: int | None = Field(
+        4, ge=1
+    )  # frozen features kept on disk per image, the clean one included; null: none
+    example_every: int = Field(10, ge=1)  # epochs between example overlays
+    num_workers: int = Field(0, ge=0)  # processes that decode; from the cache none are needed
+    seed: int = 0
+
+    @field_validator("batch_size")
+    @classmethod
+    def _even(cls, value: int) -> int:
+        if value % 2:
+            raise ValueError("must be even, so that a batch is half authentic and half tampered")
+        return value
+
+
+class Recipe(BaseModel):
+    """A whole training run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    model: ViLaCoConfig = ViLaCoConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in files(__package__).joinpath("recipes").iterdir()
+    )
+
+
+def load_recipe(name_or_path: str, *, overrides: Iterable[str] = (), without: Iterable[str] = ()) -> Recipe:
+    """Read a recipe and apply overrides.
+
+    Args:
+        name_or_path: A shipped recipe's name, or a YAML file.
+        overrides: ``section.key=value`` settings; the value is YAML.
+        without: Boxes or losses to leave out, keys of ``ABLATIONS``.
+
+    Returns:
+        The checked recipe.
+
+    Raises:
+        ConfigError: If a name, key or value is not known or out of range.
+
+    Example:
+        >>> load_recipe("paper", overrides=["training.epochs=3"], without=["adapter"]).model.adapter is None
+        True
+    """
+    if name_or_path in recipe_names():
+        text = files(__package__).joinpath("recipes", f"{name_or_path}.yaml").read_text()
+    elif Path(name_or_path).is_file():
+        text = Path(name_or_path).read_text()
+    else:
+        raise ConfigError(
+            f"unknown recipe {name_or_path!r}: not a file, and the shipped ones are {recipe_names()}"
+        )
+    values = yaml.safe_load(text)
+    settings = [*_ablation_settings(without), *overrides]
+    for setting in settings:
+        key, separator, value = setting.partition("=")
+        if not separator:
+            raise ConfigError(f"{setting!r} is not of the form section.key=value")
+        _assign(values, key.split("."), yaml.safe_load(value), setting)
+    return parse_recipe(values, source=name_or_path)
+
+
+def parse_recipe(values: Any, *, source: str | Path) -> Recipe:
+    """Check the values of a recipe.
+
+    Raises:
+        ConfigError: Naming the first wrong field.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "recipe"
+        raise ConfigError(f"{source}: {where}: {first['msg']} (got {first['input']!r})") from None
+
+
+def _ablation_settings(without: Iterable[str]) -> list[str]:
+    settings: list[str] = []
+    for part in without:
+        if part not in ABLATIONS:
+            raise ConfigError(f"cannot leave out {part!r}; choose from {', '.join(ABLATIONS)}")
+        settings.extend(ABLATIONS[part])
+    return settings
+
+
+def _assign(values: dict[str, Any], keys: Sequence[str], value: Any, setting: str) -> None:
+    for key in keys[:-1]:
+        values = values.setdefault(key, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"{setting!r}: {key!r} is not a section")
+    values[keys[-1]] = value

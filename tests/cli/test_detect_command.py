@@ -1,0 +1,125 @@
+"""``vilaco detect`` as a person meets it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from pictures import make_photo
+
+
+def vilaco(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "vilaco", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, check=False, timeout=120)
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "inbox"
+    (folder / "deep/er").mkdir(parents=True)
+    for name in ("one.jpg", "deep/two.png", "deep/er/drei ü.webp"):
+        cv2.imwrite(str(folder / name), make_photo(rng))
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
+    return folder
+
+
+def test_a_folder_leaves_all_results_and_names_what_failed(
+    inbox: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run = vilaco("detect", inbox, "--model", tiny_model, "--out", out)
+    assert run.returncode == 3
+    assert len(run.stdout.splitlines()) == 3
+    assert "broken.jpg" in run.stderr
+    assert "3 photos judged" in run.stderr
+    assert "1 skipped" in run.stderr
+    rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    assert len(rows) == 3
+    for row in rows:
+        assert {"path", "label", "detection_score", "regions", "model", "seconds"} <= set(row)
+        stem = Path(row["path"]).relative_to(inbox).with_suffix("")
+        mask = cv2.imread(str(out / f"{stem}.mask.png"), cv2.IMREAD_UNCHANGED)
+        assert mask.shape == (72, 96)
+        assert set(np.unique(mask)) <= {0, 255}
+        map_ = cv2.imread(str(out / f"{stem}.map.png"), cv2.IMREAD_UNCHANGED)
+        assert map_.dtype == np.uint16
+        np.testing.assert_array_equal(mask > 0, map_ > 65535 // 2)
+        assert cv2.imread(str(out / f"{stem}.overlay.jpg")).shape == (72, 96, 3)
+    tolerated = vilaco("detect", inbox, "--model", tiny_model, "--max-failure-rate", "0.25")
+    assert tolerated.returncode == 0
+
+
+def test_json_lines_and_globs(inbox: Path, tiny_model: Path) -> None:
+    run = vilaco("detect", f"{inbox}/**/*.png", "--model", tiny_model, "--json")
+    assert run.returncode == 0
+    (row,) = [json.loads(line) for line in run.stdout.splitlines()]
+    assert Path(row["path"]).name == "two.png"
+
+
+def test_names_that_would_clash_are_refused_before_any_work(
+    inbox: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    cv2.imwrite(str(inbox / "one.png"), make_photo(np.random.default_rng(1)))
+    run = vilaco("detect", inbox, "--model", tiny_model, "--out", tmp_path / "out")
+    assert run.returncode == 2
+    assert "one.jpg" in run.stderr
+    assert "one.png" in run.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["detect", "no-such-file.jpg"], "no-such-file.jpg: no such file or folder"),
+        (["detect", ".", "--batch-size", "0"], "batch-size"),
+        (["detec", "x"], "No such command"),
+        (["train", "no-such-folder"], "no-such-folder: no such file or folder"),
+        (["train", ".", "--set", "training.epochs=0"], "training.epochs"),
+    ],
+)
+def test_wrong_use_gets_one_clear_line_and_code_2(arguments: list[str], words: str, tmp_path: Path) -> None:
+    run = vilaco(*arguments, cwd=tmp_path)
+    assert run.returncode == 2
+    assert words in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_fail_on_tampered(inbox: Path, tiny_model: Path) -> None:
+    plain = vilaco("detect", inbox / "one.jpg", "--model", tiny_model, "--json")
+    label = json.loads(plain.stdout)["label"]
+    strict = vilaco("detect", inbox / "one.jpg", "--model", tiny_model, "--fail-on", "tampered")
+    assert (plain.returncode, strict.returncode) == (0, label)
+
+
+def test_interrupt_keeps_what_is_done(tiny_model: Path, tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    picture = cv2.imencode(".jpg", make_photo(np.random.default_rng(0), 480, 640))[1].tobytes()
+    for index in range(3000):
+        (photos / f"{index:04d}.jpg").write_bytes(picture)
+    command = [sys.executable, "-m", "vilaco", "detect", photos, "--model", tiny_model, "--out", out]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    first = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    rest, messages = process.communicate(timeout=60)
+    assert process.returncode == 130, messages
+    assert "Traceback" not in messages
+    printed = [first, *rest.splitlines()]
+    rows = (out / "results.jsonl").read_text().splitlines()
+    assert 0 < len(printed) <= len(rows) + 1 < 3000
+    assert len(list(out.glob("*.overlay.jpg"))) >= len(rows)
+
+
+def test_help_is_quick_and_names_every_command() -> None:
+    run = vilaco("--help")
+    assert run.returncode == 0
+    for command in ("detect", "train", "evaluate", "robustness", "audit", "data", "models"):
+        assert command in run.stdout
+    assert vilaco("--version").stdout.startswith("vilaco 0.")

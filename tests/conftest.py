@@ -1,0 +1,84 @@
+"""Data sets and models that tests make for themselves."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pictures import make_photo
+
+from vilaco.images import encode_jpeg
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a small CLIP with random weights and a letter-by-letter tokenizer, as ``save_pretrained`` writes it."""
+    import torch
+    from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+
+    folder = tmp_path_factory.mktemp("tiny_clip")
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    tokens = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    tokenizer = CLIPTokenizer(vocab={token: index for index, token in enumerate(tokens)}, merges=[])
+    layers = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    torch.manual_seed(0)
+    config = CLIPConfig(
+        text_config={
+            **layers,
+            "vocab_size": len(tokens),
+            "max_position_embeddings": 77,
+            "bos_token_id": tokens.index("<|startoftext|>"),
+            "eos_token_id": tokens.index("<|endoftext|>"),
+            "pad_token_id": tokens.index("<|endoftext|>"),
+        },
+        vision_config={**layers, "image_size": 32, "patch_size": 8},
+        projection_dim=24,
+    )
+    CLIPModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def two_piles(tmp_path: Path) -> Path:
+    """A data set of 12 authentic and 12 tampered JPEGs; the tampered ones hold a noisy square, and have masks beside."""
+    rng = np.random.default_rng(0)
+    root = tmp_path / "piles"
+    for folder in ("authentic", "tampered", "masks"):
+        (root / folder).mkdir(parents=True)
+    for index in range(12):
+        (root / "authentic" / f"a{index:02d}.jpg").write_bytes(encode_jpeg(make_photo(rng), 92))
+        pixels, mask = make_photo(rng), np.zeros((72, 96), np.uint8)
+        top, left = rng.integers(8, 32), rng.integers(8, 56)
+        pixels[top : top + 32, left : left + 32] = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        mask[top : top + 32, left : left + 32] = 255
+        (root / "tampered" / f"t{index:02d}.jpg").write_bytes(encode_jpeg(pixels, 92))
+        cv2.imwrite(str(root / "masks" / f"t{index:02d}.png"), mask)
+    lines = [f"authentic/a{i:02d}.jpg,0," for i in range(12)]
+    lines += [f"tampered/t{i:02d}.jpg,1,masks/t{i:02d}.png" for i in range(12)]
+    (root / "manifest.csv").write_text("path,label,mask\n" + "\n".join(lines) + "\n")
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Model folder of an untrained ViLaCo on :func:`tiny_clip`, 64 pixels a side."""
+    import torch
+
+    from vilaco.method.checkpoint import save_checkpoint
+    from vilaco.method.vilaco import ViLaCo, ViLaCoConfig
+
+    torch.manual_seed(0)
+    heads = {"num_heads": 4}
+    config = ViLaCoConfig.model_validate(
+        {
+            "encoder": {"family": "clip", "checkpoint": str(tiny_clip)},
+            "image_size": 64,
+            "adapter": heads,
+            "text_attention": heads,
+        }
+    )
+    folder = tmp_path_factory.mktemp("tiny_model")
+    save_checkpoint(ViLaCo(config), folder)
+    return folder

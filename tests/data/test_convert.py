@@ -1,0 +1,120 @@
+"""Lists that are written and read back; what a format cannot hold is refused, or counted when allowed."""
+
+from pathlib import Path
+
+import pytest
+
+from vilaco.data.convert import TARGETS, convert
+from vilaco.data.formats import READERS, read_dataset, read_splits
+from vilaco.data.records import Record
+from vilaco.errors import DataError
+
+
+def records(root: Path) -> list[Record]:
+    return [
+        Record(root / "Au/a.jpg", 0),
+        Record(root / "Tp/b.jpg", 1, root / "Gt/b.png"),
+    ]
+
+
+@pytest.mark.parametrize("format", sorted(TARGETS))
+def test_every_format_that_is_written_is_read_back(tmp_path: Path, format: str) -> None:
+    data = records(tmp_path)
+    file = tmp_path / f"list{TARGETS[format].suffixes[0]}"
+    report = convert({"": data}, file, format)
+    assert (report.images, report.written, report.left_out, report.losses) == (2, 2, 0, {})
+    assert READERS[format](file) == data
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.jsonl"])
+def test_a_manifest_holds_everything(tmp_path: Path, name: str) -> None:
+    data = [
+        Record(tmp_path / "a, b.jpg", 0, group="x"),
+        Record(tmp_path / "ü b.jpg", 1, tmp_path / "m.png", "x", "zero"),
+        Record(tmp_path / "c.jpg", 1, tmp_path / "m2.png", mask_rule="green"),
+        Record(tmp_path / "d.jpg", None),
+        Record(tmp_path / "e.jpg", 0, tmp_path / "black.png"),
+    ]
+    convert({"": data}, tmp_path / name, "manifest")
+    assert read_dataset(tmp_path / name) == data
+
+
+def test_paths_are_relative_to_the_list(tmp_path: Path) -> None:
+    convert({"": records(tmp_path)}, tmp_path / "lists/deep/m.csv", "manifest")
+    assert (tmp_path / "lists/deep/m.csv").read_text() == (
+        "path,label,mask\n../../Au/a.jpg,0,\n../../Tp/b.jpg,1,../../Gt/b.png\n"
+    )
+    again = read_dataset(tmp_path / "lists/deep/m.csv")
+    assert [record.path.resolve() for record in again] == [record.path for record in records(tmp_path)]
+
+
+def test_mvss_divides_by_tabs_where_paths_have_spaces(tmp_path: Path) -> None:
+    data = [Record(tmp_path / "my photo.jpg", 1), Record(tmp_path / "b.jpg", None)]
+    convert({"": data}, tmp_path / "l.txt", "mvss")
+    assert (tmp_path / "l.txt").read_text() == "my photo.jpg\tNone\t1\nb.jpg\n"
+    assert read_dataset(tmp_path / "l.txt") == data
+
+
+def test_wscl_subsets_survive_and_are_a_loss_elsewhere(tmp_path: Path) -> None:
+    data = records(tmp_path)
+    splits = {"train": data[:1], "val": data[1:]}
+    convert(splits, tmp_path / "l.json", "wscl")
+    assert read_splits(tmp_path / "l.json") == splits
+    with pytest.raises(DataError, match=r"no room for split names \(2 images\)"):
+        convert(splits, tmp_path / "m.csv", "manifest")
+
+
+def test_loss_is_refused_with_counts_and_nothing_is_written(tmp_path: Path) -> None:
+    data = [
+        Record(tmp_path / "a.jpg", 0, group="x"),
+        Record(tmp_path / "b.jpg", 1, tmp_path / "b.png", "x", "zero"),
+        Record(tmp_path / "c.jpg", 1, tmp_path / "c.png", "y"),
+        Record(tmp_path / "d.jpg", None),
+    ]
+    file = tmp_path / "l.json"
+    with pytest.raises(
+        DataError, match=r"scene groups \(3 images\), masks whose rule is 'zero' \(1 images\)"
+    ):
+        convert({"": data}, file, "benco_json")
+    assert not file.exists()
+
+    report = convert({"": data}, file, "benco_json", allow_loss=True)
+    assert report.losses == {
+        "scene groups": 3,
+        "masks whose rule is 'zero'": 1,
+        "tampered images without a mask": 1,  # b, whose inverted mask would be misread
+        "images without a label": 1,
+    }
+    assert (report.images, report.written, report.left_out) == (4, 2, 2)
+    assert read_dataset(file) == [
+        Record(tmp_path / "a.jpg", 0),
+        Record(tmp_path / "c.jpg", 1, tmp_path / "c.png"),
+    ]
+
+
+def test_catnet_wants_jpegs_and_comma_lists_no_commas(tmp_path: Path) -> None:
+    data = [Record(tmp_path / "a.tif", 0), Record(tmp_path / "b,c.jpg", 0), Record(tmp_path / "d.jpg", 0)]
+    with pytest.raises(
+        DataError, match=r"images other than JPEG \(1 images\), paths with a comma \(1 images\)"
+    ):
+        convert({"": data}, tmp_path / "l.csv", "catnet")
+    assert convert({"": data}, tmp_path / "l.csv", "catnet", allow_loss=True).written == 1
+    with pytest.raises(DataError, match="can hold none of the 1 images"):
+        convert({"": data[:1]}, tmp_path / "n.csv", "catnet", allow_loss=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "message"),
+    [
+        (
+            "m.csv",
+            "columbia",
+            "format 'columbia' can be read but is no list of files; a list can be one of manifest",
+        ),
+        ("m.csv", "coco", "format 'coco' is unknown"),
+        ("m.txt", "manifest", r"m\.txt: a list of format manifest ends in \.csv or \.jsonl"),
+    ],
+)
+def test_targets_that_cannot_be_written(tmp_path: Path, name: str, format: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        convert({"": records(tmp_path)}, tmp_path / name, format)

@@ -1,0 +1,207 @@
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.fft import dctn
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold, cross_val_predict
+
+from vilaco.data.forge import ForgeConfig, forge_dataset
+from vilaco.errors import ConfigError, DataError
+
+SHARED = Path(__file__).resolve().parents[2] / "../shared/data/bsds500"
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(2)
+    for index in range(30):
+        soft = cv2.resize(rng.random((5, 7, 3), np.float32) * 230, (150, 110), interpolation=cv2.INTER_CUBIC)
+        noisy = np.clip(soft + rng.normal(0, rng.uniform(1, 8), soft.shape), 0, 255).astype(np.uint8)
+        cv2.imwrite(
+            str(folder / f"{index:02d}.jpg"), noisy, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(70, 99))]
+        )
+    return sorted(folder.iterdir())
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "manifest.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_one_seed_gives_the_same_bytes_with_any_number_of_workers(photos: list[Path], tmp_path: Path):
+    seen: list[tuple[int, int]] = []
+    forge_dataset(photos, tmp_path / "a", count=40, seed=7, workers=1, progress=lambda *now: seen.append(now))
+    forge_dataset(photos[::-1], tmp_path / "b", count=40, seed=7, workers=2)
+    forge_dataset(photos, tmp_path / "c", count=40, seed=8, workers=1)
+    one, two, other = (files(tmp_path / name) for name in "abc")
+    assert one == two
+    assert one["manifest.csv"] != other["manifest.csv"] or one != other
+    assert seen[-1] == (40, 40)
+
+
+def test_the_layout_adds_up(photos: list[Path], tmp_path: Path):
+    summary = forge_dataset(photos, tmp_path / "out", count=41, seed=1, tampered_share=0.7, workers=1)
+    table = rows(tmp_path / "out")
+    assert list(table[0]) == ["path", "label", "mask", "group"]
+    assert (summary.tampered, summary.authentic) == (29, 12)
+    assert sum(summary.operations.values()) == 29
+    assert [row["label"] for row in table].count("1") == 29
+    for row in table:
+        with Image.open(tmp_path / "out" / row["path"]) as picture:
+            picture.load()
+            assert not picture.getexif()
+        assert (row["mask"] != "") == (row["label"] == "1") == row["path"].startswith("tampered/")
+        if row["mask"]:
+            with Image.open(tmp_path / "out" / row["mask"]) as mask:
+                assert mask.size == picture.size
+                assert set(np.unique(np.asarray(mask))) == {0, 255}
+    about = json.loads((tmp_path / "out/forge.json").read_text())
+    assert about["finished"] is True
+    assert about["seed"] == 1
+    assert about["config"]["tampered_share"] == 0.7
+    assert summary.contact_sheet is not None
+    with Image.open(summary.contact_sheet) as sheet:
+        assert sheet.width > 1000
+
+
+def test_no_photo_is_in_two_groups(photos: list[Path], tmp_path: Path):
+    forge_dataset(photos, tmp_path / "out", count=60, seed=3, workers=1)
+    group_of: dict[str, str] = {}
+    for line in (tmp_path / "out/examples.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        for photo in filter(None, (row["host"], row["donor"])):
+            assert group_of.setdefault(photo, row["group"]) == row["group"]
+
+
+def test_every_photo_hosts_as_many_forgeries_as_authentic_pictures(photos: list[Path], tmp_path: Path):
+    forge_dataset(photos, tmp_path / "out", count=64, seed=3, workers=1)
+    balance: dict[str, int] = {}
+    for line in (tmp_path / "out/examples.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        balance[row["host"]] = balance.get(row["host"], 0) + (1 if row["label"] else -1)
+    assert set(balance.values()) == {0}
+
+
+def test_unreadable_photos_are_named_skipped_and_counted(photos: list[Path], tmp_path: Path):
+    cut, tiny, text = tmp_path / "cut.jpg", tmp_path / "tiny.png", tmp_path / "text.jpg"
+    cut.write_bytes(photos[0].read_bytes()[:900])
+    cv2.imwrite(str(tiny), np.zeros((10, 10, 3), np.uint8))
+    text.write_text("no picture")
+    summary = forge_dataset([*photos, cut, tiny, text], tmp_path / "out", count=300, seed=0, workers=1)
+    assert set(summary.unreadable) == {cut, tiny, text}
+    assert "smaller than 64 pixels" in summary.unreadable[tiny]
+    assert summary.authentic + summary.tampered == 300
+    assert summary.photos_used + len(summary.unreadable) == summary.photos_given == 33
+
+
+def test_jobs_of_a_group_without_photos_go_to_the_others(photos: list[Path], tmp_path: Path):
+    bad = [tmp_path / f"0{i}.jpg" for i in range(4)]
+    for path in bad:
+        path.write_bytes(b"")
+    summary = forge_dataset([*bad, *photos[:4]], tmp_path / "out", count=40, seed=0, workers=1)
+    assert summary.authentic + summary.tampered == 40
+    assert summary.photos_used == 4
+    with pytest.raises(DataError, match="none of the 4 photos can be read"):
+        forge_dataset(bad, tmp_path / "none", count=4, seed=0, workers=1)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_leaves_whole_files_and_a_manifest_of_them(photos: list[Path], tmp_path: Path, workers: int):
+    def interrupt(done: int, count: int) -> None:
+        if done >= 16:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        forge_dataset(photos, tmp_path / "out", count=900, seed=0, workers=workers, progress=interrupt)
+    table = rows(tmp_path / "out")
+    assert 16 <= len(table) < 900
+    assert {row["path"] for row in table} == {
+        name for name in files(tmp_path / "out") if name.startswith(("authentic/", "tampered/"))
+    }
+    for row in table:
+        with Image.open(tmp_path / "out" / row["path"]) as picture:
+            picture.load()
+    assert json.loads((tmp_path / "out/forge.json").read_text())["finished"] is False
+    assert not [name for name in files(tmp_path / "out") if name.endswith(".tmp")]
+
+
+def test_a_full_folder_and_wrong_numbers_are_refused(photos: list[Path], tmp_path: Path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/old.jpg").touch()
+    with pytest.raises(DataError, match="not an empty folder"):
+        forge_dataset(photos, tmp_path / "full", count=1, seed=0)
+    with pytest.raises(ConfigError, match="count >= 1"):
+        forge_dataset(photos, tmp_path / "out", count=0, seed=0)
+    with pytest.raises(ConfigError, match="tampered_share"):
+        forge_dataset(photos, tmp_path / "out", count=1, seed=0, tampered_share=1.5)
+
+
+def metadata(path: Path) -> list[float]:
+    """File type, bytes, size, chroma subsampling and quantisation tables."""
+    with Image.open(path) as picture:
+        tables = [value for table in getattr(picture, "quantization", {}).values() for value in table]
+        layers = [value for layer in getattr(picture, "layer", []) for value in layer[1:3]]
+        return [
+            path.stat().st_size,
+            *picture.size,
+            *np.resize([*tables, *layers, 0.0], 40),
+            float(bool(tables)),
+        ]
+
+
+def background(path: Path, mask: np.ndarray) -> list[float]:
+    """Block-DCT magnitudes of the luminance over the 8x8 blocks that the mask does not touch."""
+    grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(np.float32)
+    height, width = (side // 8 for side in grey.shape)
+    blocks = grey[: height * 8, : width * 8].reshape(height, 8, width, 8).swapaxes(1, 2).reshape(-1, 8, 8)
+    touched = mask[: height * 8, : width * 8].reshape(height, 8, width, 8).any(axis=(1, 3)).ravel()
+    spectra = np.abs(dctn(blocks[~touched], axes=(1, 2), norm="ortho"))
+    return [*np.log1p(spectra.mean(axis=0)).ravel(), *(spectra < 0.5).mean(axis=0).ravel()]
+
+
+def auc(features: list[list[float]], labels: np.ndarray, groups: list[str]) -> float:
+    forest = RandomForestClassifier(100, min_samples_leaf=5, random_state=0)
+    scores = cross_val_predict(
+        forest, np.array(features), labels, groups=groups, cv=GroupKFold(5), method="predict_proba"
+    )
+    return float(roc_auc_score(labels, scores[:, 1]))
+
+
+@pytest.mark.shared_data
+def test_neither_metadata_nor_background_tells_the_label(tmp_path: Path):
+    if not SHARED.is_dir():
+        pytest.skip("needs shared/data/bsds500 beside the project")
+    photos = sorted((SHARED / "images").rglob("*.jpg"))[:200]
+    out = tmp_path / "out"
+    forge_dataset(
+        photos,
+        out,
+        count=800,
+        seed=7,
+        segments=SHARED / "segments",
+        workers=1,
+        config=ForgeConfig(size=(128, 192)),
+    )
+    table = rows(out)
+    labels = np.array([int(row["label"]) for row in table])
+    groups = [row["group"] for row in table]
+    assert 0.45 <= auc([metadata(out / row["path"]) for row in table], labels, groups) <= 0.55
+    masks = [
+        cv2.imread(str(out / row["mask"]), 0) > 0 if row["mask"] else np.zeros((128, 192), bool)
+        for row in table
+    ]
+    donors = masks[1:] + masks[:1]  # authentic pictures lose a forgery's region too, as tampered ones do
+    removed = [mask if mask.any() else donor for mask, donor in zip(masks, donors, strict=True)]
+    pictures = [background(out / row["path"], mask) for row, mask in zip(table, removed, strict=True)]
+    assert 0.45 <= auc(pictures, labels, groups) <= 0.55

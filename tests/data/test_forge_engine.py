@@ -1,0 +1,186 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from vilaco.data.forge import ForgeConfig, PhotoPool, make_example
+from vilaco.data.forge.engine import MIN_CHANGED, OPERATIONS, forge
+from vilaco.data.forge.history import EDITS, Edit, apply_edit, draw_history
+from vilaco.data.forge.photos import draw_view
+from vilaco.data.forge.removal import heal
+from vilaco.data.forge.shapes import Frame, random_shape
+from vilaco.data.forge.transplant import transplant
+from vilaco.errors import DataError
+
+PLAIN = {
+    "camera_share": 0.0, "edit_share": 0.0, "editor_save_share": 0.0, "crop_share": 0.0, "resize_share": 0.0,
+    "web_save_share": 0.0, "png_share": 1.0,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> PhotoPool:
+    """Twelve made-up photos of several sizes: soft colours, edges and grain."""
+    folder, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(5)
+    for index in range(12):
+        height, width = (200, 300) if index % 3 else (320, 240)
+        soft = cv2.resize(
+            rng.random((6, 8, 3), np.float32) * 200 + 20, (width, height), interpolation=cv2.INTER_CUBIC
+        )
+        cv2.circle(soft, (int(rng.integers(width)), int(rng.integers(height))), 40, (30, 60, 200), -1)
+        noisy = soft + rng.normal(0, 4, soft.shape)
+        cv2.imwrite(str(folder / f"{index:02d}.png"), np.clip(noisy, 0, 255).astype(np.uint8))
+    return PhotoPool(sorted(folder.iterdir()))
+
+
+def only(operation: str) -> dict[str, float]:
+    return {name.replace("-", "_"): float(name == operation) for name in OPERATIONS}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_outside_the_mask_the_host_is_untouched_and_inside_it_is_not(photos: PhotoPool, operation: str):
+    weights = only(operation) | ({"retouch": 1e-9} if operation == "splice" else {})
+    config = ForgeConfig(**weights)
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        host = int(rng.integers(len(photos.paths)))
+        history = draw_history(photos.pixels(host).shape[:2], rng, config)
+        view = draw_view(photos, host, history.canvas, rng, whole_share=0.5)
+        before = view.pixels.copy()
+        forgery = forge(photos, view, history, rng, config)
+        assert forgery.operation.split()[0] in (operation, "retouch")
+        np.testing.assert_array_equal(view.pixels, before)
+        np.testing.assert_array_equal(forgery.pixels[~forgery.mask], before[~forgery.mask])
+        changed = (forgery.pixels != before).any(axis=2)[forgery.mask].mean()
+        assert changed >= MIN_CHANGED
+        assert forgery.mask.mean() < 0.45
+        frame = history.frame
+        outside = forgery.mask.copy()
+        outside[frame.top : frame.top + frame.height, frame.left : frame.left + frame.width] = False
+        assert not outside.any()
+        assert (forgery.donor is not None) == (forgery.operation == "splice")
+        if forgery.donor is not None:
+            assert photos.group_of(forgery.donor) == photos.group_of(host)
+
+
+def test_a_history_is_the_same_whatever_the_label(photos: PhotoPool):
+    for seed in range(40):
+        host = seed % len(photos.paths)
+        authentic = make_example(photos, np.random.default_rng(seed), host=host, label=0)
+        tampered = make_example(photos, np.random.default_rng(seed), host=host, label=1)
+        assert authentic.history == tampered.history
+        assert authentic.suffix == tampered.suffix
+        assert authentic.pixels.shape == tampered.pixels.shape == (*tampered.mask.shape, 3)
+        assert not authentic.mask.any()
+        assert tampered.mask.any()
+        assert authentic.group == tampered.group
+
+
+def test_twins_without_lossy_history_differ_inside_the_mask_alone(photos: PhotoPool):
+    config = ForgeConfig(**PLAIN)
+    for seed in range(10):
+        twins = [
+            make_example(photos, np.random.default_rng(seed), config, host=3, label=label) for label in (0, 1)
+        ]
+        different = (twins[0].pixels != twins[1].pixels).any(axis=2)
+        assert not different[~twins[1].mask].any()
+        assert different[twins[1].mask].mean() >= MIN_CHANGED
+
+
+def test_the_mask_follows_crop_and_resize(photos: PhotoPool):
+    config = ForgeConfig(
+        **(PLAIN | {"crop_share": 1.0, "resize_share": 1.0, "min_resize": 0.6, "max_resize": 1.2})
+    )
+    outside, inside = [], []
+    for seed in range(12):
+        twins = [
+            make_example(photos, np.random.default_rng(seed), config, host=4, label=label) for label in (0, 1)
+        ]
+        difference = np.abs(twins[0].pixels.astype(int) - twins[1].pixels).max(axis=2)
+        far = ~cv2.dilate(twins[1].mask.astype(np.uint8), np.ones((15, 15), np.uint8)).astype(bool)
+        outside.append(difference[far].max())
+        inside.append(difference[twins[1].mask].mean())
+    assert max(outside) == 0
+    assert min(inside) > 1.0
+
+
+@pytest.mark.parametrize("size", [(128, 192), (256, 384), (100, 64)])
+def test_a_fixed_size_is_kept_by_every_history(photos: PhotoPool, size: tuple[int, int]):
+    rng = np.random.default_rng(1)
+    config = ForgeConfig(size=size)
+    for _ in range(15):
+        assert make_example(photos, rng, config).pixels.shape == (*size, 3)
+
+
+def test_one_generator_gives_a_new_picture_each_call_and_one_seed_the_same(photos: PhotoPool):
+    rng = np.random.default_rng(9)
+    first, second = make_example(photos, rng), make_example(photos, rng)
+    again = make_example(photos, np.random.default_rng(9))
+    assert first.encoded != second.encoded
+    assert first.encoded == again.encoded
+    np.testing.assert_array_equal(first.mask, again.mask)
+
+
+def test_a_plain_copy_is_the_very_pixels_elsewhere():
+    rng = np.random.default_rng(0)
+    host = rng.integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    frame = Frame(0, 0, 120, 160)
+    config = ForgeConfig(
+        scale_share=0,
+        rotate_share=0,
+        flip_share=0,
+        soft_edge_share=0,
+        match_noise_share=0,
+        match_colour_share=0,
+    )
+    shape = random_shape(frame, 900, rng)
+    patch = None
+    while patch is None:
+        patch = transplant(host, shape, host, frame, rng, config, same_picture=True)
+    rows, columns = shape.mask.shape
+    source = host[shape.top : shape.top + rows, shape.left : shape.left + columns]
+    np.testing.assert_array_equal(patch.pixels, source)
+    np.testing.assert_array_equal(patch.alpha > 0, shape.mask)
+
+
+def test_healing_a_ramp_leaves_no_step():
+    ramp = np.repeat(np.linspace(40, 200, 200)[None, :, None], 100, axis=0).repeat(3, axis=2).astype(np.uint8)
+    region = np.zeros((44, 44), bool)
+    region[12:32, 12:32] = True
+    filled = heal(ramp, region, (20, 30), Frame(0, 0, 100, 200), np.random.default_rng(0))
+    assert filled is not None
+    truth = ramp[20:64, 30:74].astype(int)
+    assert np.abs(filled.astype(int) - truth)[region].max() < 20
+
+
+@pytest.mark.parametrize("kind", EDITS)
+def test_edits_are_light(photos: PhotoPool, kind: str):
+    pixels = photos.pixels(0)
+    for strength in (-1.0, 0.5, 1.0):
+        edited = apply_edit(pixels, Edit(kind, strength, seed=3))
+        assert edited.shape == pixels.shape
+        assert edited.dtype == np.uint8
+        assert 0 < np.abs(edited.astype(int) - pixels).mean() < 40
+
+
+def test_groups_are_neighbours_and_none_is_alone(tmp_path: Path):
+    pool = PhotoPool([tmp_path / f"{i:02d}.png" for i in range(41)])
+    assert sorted(i for group in pool.groups for i in group) == list(range(41))
+    assert {len(group) for group in pool.groups} == {4, 5}
+    assert len(PhotoPool([tmp_path / f"{i:03d}.png" for i in range(800)]).groups) == 100
+
+
+def test_no_photos_or_unfitting_segments_are_refused(tmp_path: Path):
+    with pytest.raises(DataError, match="no photos"):
+        PhotoPool([])
+    (tmp_path / "other.mat").touch()
+    with pytest.raises(DataError, match=r"none of its 1 \.mat files"):
+        PhotoPool([tmp_path / "a.png"], segments=tmp_path)
+
+
+def test_settings_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="areas need"):
+        ForgeConfig(min_area=0.3, max_area=0.2)
+    with pytest.raises(ValueError, match="weight above 0"):
+        ForgeConfig(copy_move=0, removal=0, retouch=0, text=0)

@@ -1,0 +1,106 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.io import savemat
+
+from vilaco.data.forge.blending import ALPHA_FLOOR, Patch, blend, soften
+from vilaco.data.forge.config import ForgeConfig
+from vilaco.data.forge.photos import load_segments
+from vilaco.data.forge.shapes import Frame, draw_shape, random_shape
+from vilaco.errors import DataError
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(64, 300), st.integers(64, 300), st.floats(0.012, 0.3))
+def test_random_shapes_lie_in_the_frame_and_are_never_empty(seed, height, width, share):
+    frame = Frame(3, 5, height, width)
+    shape = random_shape(frame, share * height * width, np.random.default_rng(seed))
+    rows, columns = shape.mask.shape
+    assert shape.mask.any()
+    assert shape.top >= 3
+    assert shape.left >= 5
+    assert shape.top + rows <= 3 + height
+    assert shape.left + columns <= 5 + width
+
+
+def test_areas_are_log_uniform_between_the_limits():
+    rng, config = np.random.default_rng(0), ForgeConfig()
+    frame = Frame(0, 0, 400, 600)
+    areas = np.array(
+        [draw_shape(None, frame, rng, config, max_area=0.3).mask.sum() / (400 * 600) for _ in range(600)]
+    )
+    assert 0.011 < areas.min() < 0.016
+    assert areas.max() < 0.31
+    assert np.median(areas) == pytest.approx(np.sqrt(0.012 * 0.3), rel=0.15)
+
+
+def test_a_segment_that_fits_is_taken_as_it_is_and_background_is_not():
+    labels = np.zeros((100, 120), np.uint16)  # 0: background, touches the border all round
+    labels[30:60, 40:70] = 7
+    config = ForgeConfig(segment_share=1.0)
+    for seed in range(5):
+        shape = draw_shape(labels, Frame(0, 0, 100, 120), np.random.default_rng(seed), config, max_area=0.5)
+        assert (shape.kind, shape.top, shape.left) == ("segment", 30, 40)
+        assert shape.mask.shape == (30, 30)
+        assert shape.mask.all()
+
+
+def test_the_largest_piece_of_a_torn_segment_is_taken():
+    labels = np.zeros((100, 100), np.uint16)
+    labels[20:25, 20:25] = 3
+    labels[50:80, 50:80] = 3
+    shape = draw_shape(
+        labels, Frame(10, 10, 80, 80), np.random.default_rng(0), ForgeConfig(segment_share=1.0), max_area=0.3
+    )
+    assert (shape.top, shape.left, int(shape.mask.sum())) == (50, 50, 900)
+
+
+def test_soft_edges_fade_inwards_and_the_middle_is_whole():
+    mask = np.zeros((41, 41), bool)
+    mask[5:36, 5:36] = True
+    alpha = soften(mask, 2.0)
+    assert alpha.dtype == np.float32
+    assert not alpha[~mask].any()
+    assert alpha[20, 20] == pytest.approx(1.0, abs=1e-4)
+    assert np.all(np.diff(alpha[20, 5:20]) >= 0)
+    assert alpha[20, 5] < 0.3
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(-20, 40), st.integers(-20, 40))
+def test_a_blend_changes_nothing_outside_its_mask(seed, top, left):
+    rng = np.random.default_rng(seed)
+    host = rng.integers(0, 256, (30, 30, 3), dtype=np.uint8)
+    before = host.copy()
+    patch = Patch(
+        rng.integers(0, 256, (20, 20, 3), dtype=np.uint8), rng.random((20, 20), np.float32), top, left, "x"
+    )
+    forged, mask = blend(host, patch)
+    np.testing.assert_array_equal(host, before)
+    np.testing.assert_array_equal(forged[~mask], host[~mask])
+    for y in range(30):
+        for x in range(30):
+            inside = 0 <= y - top < 20 and 0 <= x - left < 20
+            assert mask[y, x] == (inside and patch.alpha[y - top, x - left] >= ALPHA_FLOOR)
+
+
+def test_segments_are_read_from_the_layout_of_bsds500(tmp_path: Path):
+    people = np.empty((1, 2), object)
+    for person, value in enumerate((1, 2)):
+        people[0, person] = {
+            "Segmentation": np.full((4, 6), value, np.uint16),
+            "Boundaries": np.zeros((4, 6)),
+        }
+    savemat(tmp_path / "7.mat", {"groundTruth": people})
+    segments = load_segments(tmp_path / "7.mat")
+    assert [image.shape for image in segments] == [(4, 6), (4, 6)]
+    assert [int(image[0, 0]) for image in segments] == [1, 2]
+
+
+def test_a_file_that_is_no_segmentation_is_named(tmp_path: Path):
+    (tmp_path / "7.mat").write_bytes(b"not a mat file")
+    with pytest.raises(DataError, match=r"7\.mat: not a BSDS500 segmentation"):
+        load_segments(tmp_path / "7.mat")

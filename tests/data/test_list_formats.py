@@ -1,0 +1,266 @@
+"""Folders, manifests and the lists of other projects: what they say, and what a faulty one is told."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vilaco.data.formats import read_dataset, read_splits, recognise
+from vilaco.data.records import AUTHENTIC, TAMPERED, Record
+from vilaco.errors import DataError
+
+
+def image(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros((4, 4, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def test_two_folders_are_recursive_and_take_any_image_type(tmp_path: Path) -> None:
+    paths = [
+        image(tmp_path / p) for p in ("authentic/a.jpg", "authentic/deep/er/b.TIFF", "tampered/x/c.webp")
+    ]
+    (tmp_path / "authentic/notes.txt").write_text("not an image")
+    mask = image(tmp_path / "masks/x/c.png")
+    assert recognise(tmp_path) == (
+        "folders",
+        [Record(paths[0], AUTHENTIC), Record(paths[1], AUTHENTIC), Record(paths[2], TAMPERED, mask)],
+    )
+
+
+def test_two_folders_with_a_mask_of_no_image(tmp_path: Path) -> None:
+    image(tmp_path / "tampered/a.jpg")
+    image(tmp_path / "masks/b.png")
+    with pytest.raises(DataError, match=r"b\.png: no image of this name under .*tampered"):
+        read_dataset(tmp_path)
+
+
+def test_two_empty_folders(tmp_path: Path) -> None:
+    (tmp_path / "authentic").mkdir()
+    with pytest.raises(DataError, match="hold no images"):
+        read_dataset(tmp_path)
+
+
+def test_csv_manifest(tmp_path: Path) -> None:
+    file = tmp_path / "manifest.csv"
+    file.write_text(
+        "\ufeffpath,label,mask,group,mask_rule,notes\n"
+        'a.jpg,0,,beach,,"sun, sea"\n'
+        "sub/b.png,1,m/b.png,beach,zero,\n"
+        "\n"
+        "c.jpg,,,,,\n"
+    )
+    wanted = [
+        Record(tmp_path / "a.jpg", AUTHENTIC, group="beach"),
+        Record(tmp_path / "sub/b.png", TAMPERED, tmp_path / "m/b.png", "beach", "zero"),
+        Record(tmp_path / "c.jpg", None),
+    ]
+    assert recognise(file) == ("manifest", wanted)
+    assert read_dataset(tmp_path) == wanted  # the folder's manifest
+
+
+def test_jsonl_manifest(tmp_path: Path) -> None:
+    file = tmp_path / "photos.jsonl"
+    file.write_text(
+        '{"path": "a.jpg", "label": 1, "mask": "a.png", "group": 7}\n{"path": "b.jpg", "label": null}\n'
+    )
+    assert read_dataset(file) == [
+        Record(tmp_path / "a.jpg", TAMPERED, tmp_path / "a.png", "7"),
+        Record(tmp_path / "b.jpg", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,lable\na.jpg,0\n", r"m\.csv:1: unknown column 'lable'; did you mean 'label'\?"),
+        ("pth,label\na.jpg,0\n", r"m\.csv:1: unknown column 'pth'; did you mean 'path'\?"),
+        ("path,label,Mask\na.jpg,0,\n", r"m\.csv:1: unknown column 'Mask'; did you mean 'mask'\?"),
+        ("path,label,path\na.jpg,0,\n", r"m\.csv:1: column 'path' appears twice"),
+        ("path,mask\na.jpg,\n", r"m\.csv:1: no column 'label'; the columns are path, mask"),
+        ("path,label\na.jpg,0\nb.jpg,fake\n", r"m\.csv:3: label must be 0 \(authentic\).*got 'fake'"),
+        ("path,label\na.jpg,0\na, b.jpg,1\n", r"m\.csv:3: 3 values for the 2 columns"),
+        ("path,label\na.jpg,0\nb.jpg,0\na.jpg,1\n", r"m\.csv:4: path 'a\.jpg' was on line 2 already"),
+        ("path,label\n,0\n", r"m\.csv:2: the path is empty"),
+        (
+            "path,label,mask_rule\na.jpg,0,zeros\n",
+            r"m\.csv:2: unknown mask_rule 'zeros'; did you mean 'zero'\?",
+        ),
+        ("path,label\n", r"m\.csv: lists no images"),
+    ],
+)
+def test_a_faulty_manifest_names_line_and_near_match(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "m.csv"
+    file.write_text(text)
+    with pytest.raises(DataError, match=message) as caught:
+        read_dataset(file)
+    assert "Tried" not in str(caught.value)  # a faulty manifest is not mistaken for an unknown format
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"path": "b.jpg", "lable": 1}', r"m\.jsonl:2: unknown column 'lable'; did you mean 'label'\?"),
+        ('{"path": "b.jpg", "label": true}', r"m\.jsonl:2: label must be 0 .* got True"),
+        ('{"path": 3, "label": 1}', r"m\.jsonl:2: path must be text, got 3"),
+        ('{"path": "b.jpg", ', r"m\.jsonl:2: not JSON"),
+        ('["b.jpg", 1]', r"m\.jsonl:2: expected an object"),
+    ],
+)
+def test_a_faulty_jsonl_line_is_named(tmp_path: Path, line: str, message: str) -> None:
+    file = tmp_path / "m.jsonl"
+    file.write_text('{"path": "a.jpg", "label": 0}\n' + line + "\n")
+    with pytest.raises(DataError, match=message):
+        read_dataset(file)
+
+
+def test_a_csv_of_unknown_columns_says_why_each_reader_refused(tmp_path: Path) -> None:
+    file = tmp_path / "m.csv"
+    file.write_text("image,truth,where\na.jpg,0,x\n")
+    with pytest.raises(DataError) as caught:
+        read_dataset(file)
+    assert "manifest: line 1 has no column 'path' (it has image, truth, where)" in str(caught.value)
+    assert "catnet: line 1 does not begin with an image ('image')" in str(caught.value)
+
+
+def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+    file = tmp_path / "m.csv"
+    file.write_bytes(b"path,label\n\xff\xfe.jpg,0\n")
+    with pytest.raises(DataError, match="cannot be read as UTF-8"):
+        read_dataset(file)
+
+
+def test_mvss_list_is_relative_to_the_folder_above(tmp_path: Path) -> None:
+    image(tmp_path / "CASIAv1/TP/CM/a.jpg")
+    file = tmp_path / "data/CASIAv1.txt"
+    file.parent.mkdir()
+    file.write_text(
+        "./CASIAv1/TP/CM/a.jpg ./CASIAv1/mask/CM/a_gt.png 1\n"
+        "./CASIAv1/Au/b.jpg None 0\nc.jpg m.png 2\nd.jpg\n"
+    )
+    name, records = recognise(file)
+    assert name == "mvss"
+    assert [r.label for r in records] == [TAMPERED, AUTHENTIC, TAMPERED, None]
+    assert records[0] == Record(
+        tmp_path / "CASIAv1/TP/CM/a.jpg", TAMPERED, tmp_path / "CASIAv1/mask/CM/a_gt.png"
+    )
+    assert records[1].mask is None
+
+
+def test_mvss_list_with_tabs_holds_spaces_in_paths(tmp_path: Path) -> None:
+    file = tmp_path / "l.txt"
+    file.write_text("my photos/a.jpg\tmy masks/a.png\t1\n")
+    assert read_dataset(file) == [Record(tmp_path / "my photos/a.jpg", TAMPERED, tmp_path / "my masks/a.png")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a.jpg None 0\nmy b.jpg None 0\n", r"l\.txt:2: 4 columns.*divide by tabs"),
+        ("a.jpg None 0\n\nb.jpg None 3\n", r"l\.txt:3: label must be 0, 1 or 2, got '3'"),
+        ("a.jpg,m.png\nb.jpg\n", r"l\.txt:2: 1 columns, and 2 in the lines before"),
+        ("", r"l\.txt: lists no images"),
+    ],
+)
+def test_a_faulty_text_list_names_the_line(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "l.txt"
+    file.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_dataset(file)
+
+
+@pytest.mark.parametrize("header", ["", "img,mask,jpeg\n"])
+def test_catnet_list(tmp_path: Path, header: str) -> None:
+    file = tmp_path / "CASIA_list.csv"
+    file.write_text(header + "my Tp/a.tif,Groundtruth/a_gt.png,jpg/a.jpg\nAu/b.jpg,None,Au/b.jpg\n")
+    assert recognise(file) == (
+        "catnet",
+        [
+            Record(tmp_path / "my Tp/a.tif", TAMPERED, tmp_path / "Groundtruth/a_gt.png"),
+            Record(tmp_path / "Au/b.jpg", AUTHENTIC),
+        ],
+    )
+
+
+def test_catnet_list_of_imd2020_has_the_original_in_between(tmp_path: Path) -> None:
+    file = tmp_path / "IMD.txt"
+    file.write_text("t/a_0.png,t/a_0_mask.png,t/t_orig.jpg,0jpg/a_0.jpg\n")
+    assert recognise(file) == (
+        "catnet",
+        [Record(tmp_path / "t/a_0.png", TAMPERED, tmp_path / "t/a_0_mask.png")],
+    )
+
+
+def test_trufor_list(tmp_path: Path) -> None:
+    file = tmp_path / "CocoGlide_fake.txt"
+    file.write_text("fake/a_up.png,mask/dining table_1_mask.png\nreal/b.png,None\n")
+    assert recognise(file) == (
+        "trufor",
+        [
+            Record(tmp_path / "fake/a_up.png", TAMPERED, tmp_path / "mask/dining table_1_mask.png"),
+            Record(tmp_path / "real/b.png", AUTHENTIC),
+        ],
+    )
+
+
+def test_wscl_datalist_and_its_subsets(tmp_path: Path) -> None:
+    image(tmp_path / "data/coverage/val/image/16t.tif")
+    entries = {
+        "16t.tif": {
+            "subset": "val",
+            "path": "data/coverage/val/image/16t.tif",
+            "mask": "data/coverage/val/mask/16forged.tif",
+            "label": 1,
+        },
+        "81.tif": {"subset": "train", "path": "data/coverage/val/image/81.tif", "label": 0},
+    }
+    file = tmp_path / "data/coverage_datalist.json"
+    file.write_text(json.dumps(entries))
+    tampered = Record(
+        tmp_path / "data/coverage/val/image/16t.tif", 1, tmp_path / "data/coverage/val/mask/16forged.tif"
+    )
+    authentic = Record(tmp_path / "data/coverage/val/image/81.tif", 0)
+    assert recognise(file) == ("wscl", [tampered, authentic])
+    assert read_splits(file) == {"val": [tampered], "train": [authentic]}
+
+    del entries["81.tif"]["subset"]
+    file.write_text(json.dumps(entries))
+    with pytest.raises(DataError, match=r"'81\.tif' has no text 'subset'"):
+        read_dataset(file)
+
+
+def test_benco_json_balanced_and_test_lists(tmp_path: Path) -> None:
+    image(tmp_path / "CASIA/Tp/6.jpg")
+    image(tmp_path / "CASIA/Gt/6.png")
+    listed = tmp_path / "list.json"
+    listed.write_text('[["./CASIA/Tp/6.jpg", "./CASIA/Gt/6.png"], ["./Tp/8.jpg", "Negative"]]')
+    balanced = tmp_path / "balanced_dataset.json"
+    balanced.write_text(json.dumps([["ManiDataset", "CASIA"], ["JsonDataset", str(listed)]]))
+    tests = tmp_path / "test_datasets.json"
+    tests.write_text(json.dumps({"CASIAv1": "CASIA", "mine": "list.json"}))
+
+    tampered = Record(tmp_path / "CASIA/Tp/6.jpg", TAMPERED, tmp_path / "CASIA/Gt/6.png")
+    both = [tampered, Record(tmp_path / "Tp/8.jpg", AUTHENTIC)]
+    assert recognise(listed) == ("benco_json", both)
+    assert recognise(balanced) == ("benco_balanced", [tampered, *both])
+    assert recognise(tests) == ("benco_test", [tampered, *both])
+    assert read_splits(tests) == {"CASIAv1": [tampered], "mine": both}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[["a.jpg", "a.png"], ["b.jpg"]]', r"entry 1 must be two texts"),
+        ('[["ManiDataset", "nowhere"]]', r"names nowhere, which does not exist"),
+        ('[["ManiDataset", "."]]', r"names \., which has no folder Tp/"),
+        ('[["ManiDataset", "."], ["ManyDataset", "."]]', r"has no folder Tp/"),
+        ('[["a.jpg"\n', r"l\.json:2: not JSON"),
+    ],
+)
+def test_a_faulty_benco_list(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "l.json"
+    file.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_dataset(file)

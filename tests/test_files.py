@@ -1,0 +1,124 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from vilaco.errors import DataError, VilacoError
+from vilaco.files import FoundImage, find_images, refuse_clashes, result_stem, write_atomically
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+
+
+def relatives(*paths: str | Path) -> list[str]:
+    return [image.relative.as_posix() for image in find_images(paths)]
+
+
+def test_folder_is_searched_to_the_bottom_in_order_without_hidden_or_other_files(tmp_path: Path) -> None:
+    touch(tmp_path, "b.JPG", "a/z.png", "a/b/c.webp", "notes.txt", ".hidden.jpg", ".git/d.jpg", "a.tiff")
+    assert relatives(tmp_path) == ["a/b/c.webp", "a/z.png", "a.tiff", "b.JPG"]
+    assert all(image.path == tmp_path / image.relative for image in find_images([tmp_path]))
+
+
+def test_file_is_taken_whatever_its_ending_and_named_by_its_name(tmp_path: Path) -> None:
+    touch(tmp_path, "deep/photo.dat")
+    assert find_images([tmp_path / "deep/photo.dat"]) == [
+        FoundImage(tmp_path / "deep/photo.dat", Path("photo.dat"))
+    ]
+
+
+def test_glob_mirrors_what_is_below_its_fixed_part(tmp_path: Path) -> None:
+    touch(tmp_path, "x/1.jpg", "x/2.txt", "y/deep/3.jpg", "4.png")
+    assert relatives(f"{tmp_path}/**/*.jpg") == ["x/1.jpg", "y/deep/3.jpg"]
+    assert relatives(f"{tmp_path}/*") == [
+        "4.png",
+        "x/1.jpg",
+        "y/deep/3.jpg",
+    ]  # folders that match are searched
+    assert relatives(f"{tmp_path}/y/*/*.jpg") == ["deep/3.jpg"]
+
+
+def test_relative_glob_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "x/1.jpg")
+    monkeypatch.chdir(tmp_path)
+    assert relatives("*/*.jpg") == ["x/1.jpg"]
+    assert relatives(".") == ["x/1.jpg"]
+
+
+def test_name_with_brackets_is_a_file_before_it_is_a_pattern(tmp_path: Path) -> None:
+    touch(tmp_path, "scan[1].jpg", "scan1.jpg")
+    assert relatives(tmp_path / "scan[1].jpg") == ["scan[1].jpg"]
+
+
+def test_file_reached_twice_is_listed_once_where_it_came_first(tmp_path: Path) -> None:
+    touch(tmp_path, "d/a.jpg", "d/b.jpg")
+    assert relatives(tmp_path / "d/b.jpg", tmp_path / "d", f"{tmp_path}/d/*.jpg") == ["b.jpg", "a.jpg"]
+
+
+def test_linked_folders_are_searched_once_even_in_a_loop(tmp_path: Path) -> None:
+    touch(tmp_path, "set/a.jpg", "elsewhere/b.jpg")
+    (tmp_path / "set/loop").symlink_to(tmp_path / "set")
+    (tmp_path / "set/linked").symlink_to(tmp_path / "elsewhere")
+    assert relatives(tmp_path / "set") == ["a.jpg", "linked/b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [("nowhere", "no such file or folder"), ("empty", "holds no image"), ("*.jpg", "matches no image")],
+)
+def test_nothing_found_names_the_path_and_the_reason(tmp_path: Path, given: str, said: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=said) as caught:
+        find_images([tmp_path / given])
+    assert str(tmp_path / given) in str(caught.value)
+
+
+def test_result_stem_takes_off_the_last_extension_only() -> None:
+    assert result_stem(Path("a/b.c.jpg")) == Path("a/b.c")
+    assert result_stem(Path("photo")) == Path("photo")
+
+
+def test_clashing_names_are_refused_with_both_files(tmp_path: Path) -> None:
+    touch(tmp_path, "one/a.jpg", "one/b.jpg", "two/a.png")
+    refuse_clashes(find_images([tmp_path]))
+    with pytest.raises(DataError) as caught:
+        refuse_clashes(find_images([tmp_path / "one", tmp_path / "two"]))
+    assert str(tmp_path / "one/a.jpg") in str(caught.value)
+    assert str(tmp_path / "two/a.png") in str(caught.value)
+
+
+def test_write_makes_folders_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "new/deep/file.bin"
+    write_atomically(target, b"old")
+    write_atomically(target, b"new")
+    assert target.read_bytes() == b"new"
+    assert os.listdir(target.parent) == ["file.bin"]
+    mask = os.umask(0)
+    os.umask(mask)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o666 & ~mask  # as open() would leave it
+
+
+def test_failed_write_keeps_the_old_file_and_cleans_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "file.bin"
+    write_atomically(target, b"old")
+
+    def full_disk(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(VilacoError, match="No space left"):
+        write_atomically(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file.bin"]
+
+
+def test_write_below_a_file_says_so_in_one_line(tmp_path: Path) -> None:
+    touch(tmp_path, "taken")
+    with pytest.raises(VilacoError, match="cannot be written"):
+        write_atomically(tmp_path / "taken/file.bin", b"")
