@@ -66,9 +66,7 @@ def draw(encoder: VisionLanguageEncoder) -> bytes:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=OUT, help="PNG to write (default: %(default)s)")
     arguments = parser.parse_args()
     matplotlib.use("Agg")

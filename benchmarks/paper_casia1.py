@@ -12,9 +12,9 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from folds import train_out_of_fold
 from rich.progress import track
 
+from folds import train_out_of_fold
 from vilaco.data.formats import read_dataset
 from vilaco.data.records import Record
 from vilaco.evaluation.baselines import get_baseline
@@ -70,8 +70,9 @@ def table(reports: dict[tuple[str, str], EvaluationReport], data: str) -> str:
         f"# Paper recipe on {data}, two folds by scene, image labels only",
         "",
         f"`python benchmarks/paper_casia1.py {data}`; recipe `paper` with {', '.join(SETTINGS)}; encoder `embedded`;",
-        f"one training seed; {any_report.authentic} authentic and {any_report.tampered} tampered images, each judged by the model",
-        "that has not seen its scene; bootstrap 95% intervals over images; P-F1, I-F1 and I-AUC by profile `wscl`.",
+        f"one training seed; {any_report.authentic} authentic and {any_report.tampered} tampered images, each judged by",
+        "the model that has not seen its scene; bootstrap 95% intervals over images; P-F1, I-F1 and I-AUC by profile",
+        "`wscl`, pixel AUC per tampered image, then the mean.",
         "",
         "| method | files | " + " | ".join(COLUMNS) + " |",
         "|---|---|" + "---|" * len(COLUMNS),
@@ -83,9 +84,7 @@ def table(reports: dict[tuple[str, str], EvaluationReport], data: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--runs", type=Path, default=Path("runs/paper_casia1"))
     parser.add_argument("--train-only", choices=ABLATIONS, nargs="+", help="train these rows and stop")

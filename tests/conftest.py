@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from pictures import make_photo
-
 from vilaco.images import encode_jpeg
 
 
@@ -42,7 +41,7 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def two_piles(tmp_path: Path) -> Path:
-    """A data set of 12 authentic and 12 tampered JPEGs; the tampered ones hold a noisy square, and have masks beside."""
+    """12 authentic and 12 tampered JPEGs; the tampered ones hold a noisy square, and have masks beside them."""
     rng = np.random.default_rng(0)
     root = tmp_path / "piles"
     for folder in ("authentic", "tampered", "masks"):

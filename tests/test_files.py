@@ -26,9 +26,7 @@ def test_folder_is_searched_to_the_bottom_in_order_without_hidden_or_other_files
 
 def test_file_is_taken_whatever_its_ending_and_named_by_its_name(tmp_path: Path) -> None:
     touch(tmp_path, "deep/photo.dat")
-    assert find_images([tmp_path / "deep/photo.dat"]) == [
-        FoundImage(tmp_path / "deep/photo.dat", Path("photo.dat"))
-    ]
+    assert find_images([tmp_path / "deep/photo.dat"]) == [FoundImage(tmp_path / "deep/photo.dat", Path("photo.dat"))]
 
 
 def test_glob_mirrors_what_is_below_its_fixed_part(tmp_path: Path) -> None:
@@ -102,9 +100,7 @@ def test_write_makes_folders_replaces_and_leaves_nothing_else(tmp_path: Path) ->
     assert stat.S_IMODE(target.stat().st_mode) == 0o666 & ~mask  # as open() would leave it
 
 
-def test_failed_write_keeps_the_old_file_and_cleans_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_write_keeps_the_old_file_and_cleans_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target = tmp_path / "file.bin"
     write_atomically(target, b"old")
 

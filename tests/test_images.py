@@ -149,9 +149,7 @@ def test_resize_map_against_loops(size: tuple[int, int]) -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(
-    st.integers(1, 9), st.integers(1, 9), st.integers(1, 40), st.integers(1, 40), st.floats(0, 1, width=32)
-)
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 40), st.integers(1, 40), st.floats(0, 1, width=32))
 def test_resize_map_never_leaves_its_range(h: int, w: int, height: int, width: int, top: float) -> None:
     values = np.random.default_rng(h * w).random((h, w)).astype(np.float32) * np.float32(top)
     resized = resize_map(values, (height, width))
@@ -175,9 +173,7 @@ def test_jpeg_has_the_asked_subsampling_and_quality(subsampling: str, code: int)
 
 
 def test_resave_is_encode_then_load_and_quality_orders_the_error() -> None:
-    errors = [
-        np.abs(resave_jpeg(smooth(), quality).astype(int) - smooth()).mean() for quality in (10, 50, 95)
-    ]
+    errors = [np.abs(resave_jpeg(smooth(), quality).astype(int) - smooth()).mean() for quality in (10, 50, 95)]
     assert errors == sorted(errors, reverse=True)
     np.testing.assert_array_equal(resave_jpeg(smooth(), 50), load_photo(encode_jpeg(smooth(), 50)).pixels)
 

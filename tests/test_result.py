@@ -82,9 +82,7 @@ def test_regions_against_a_flood_fill(seed: int) -> None:
         ys, xs = zip(*part, strict=True)
         box = (min(xs), min(ys), max(xs) - min(xs) + 1, max(ys) - min(ys) + 1)
         expected.append((box, len(part), sum(float(values[pixel]) for pixel in part) / len(part)))
-    found = [
-        (region.box, region.area, region.mean_score) for region in find_regions(mask, values, min_share=0)
-    ]
+    found = [(region.box, region.area, region.mean_score) for region in find_regions(mask, values, min_share=0)]
     assert sorted(found) == sorted(expected)
     sums = [area * mean for _, area, mean in found]
     assert sums == sorted(sums, reverse=True)

@@ -210,9 +210,7 @@ def _grey_to_rgb(grey: np.ndarray) -> np.ndarray:
 
 @cache
 def _lab_to_srgb() -> ImageCms.ImageCmsTransform:
-    return ImageCms.buildTransform(
-        ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB"
-    )
+    return ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
 
 
 def _formats(stream: BinaryIO) -> tuple[str, ...]:

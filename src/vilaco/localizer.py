@@ -83,9 +83,7 @@ class Localizer:
     def _predict(self, photos: list[Photo], seconds_before: list[float]) -> list[Result]:
         started = time.perf_counter()
         side = (self.runtime.image_size, self.runtime.image_size)
-        output = self.runtime(
-            np.stack([resize_pixels(photo.upright(photo.pixels), side) for photo in photos])
-        )
+        output = self.runtime(np.stack([resize_pixels(photo.upright(photo.pixels), side) for photo in photos]))
         maps = 1.0 / (1.0 + np.exp(-output.localization_logits))
         share = (time.perf_counter() - started) / len(photos)
         return [
@@ -96,7 +94,5 @@ class Localizer:
                 model=f"{self.name}@{self.fingerprint[:12]}",
                 seconds=round(before + share, 4),
             )
-            for photo, map_, score, before in zip(
-                photos, maps, output.detection_scores, seconds_before, strict=True
-            )
+            for photo, map_, score, before in zip(photos, maps, output.detection_scores, seconds_before, strict=True)
         ]

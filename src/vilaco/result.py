@@ -91,9 +91,7 @@ class Result:
         if values.ndim != 2 or values.dtype != np.float32:
             raise ValueError(f"localization_map must be (H, W) float32, got {values.shape} {values.dtype}.")
         if self.pixels.shape != (*values.shape, 3) or self.pixels.dtype != np.uint8:
-            raise ValueError(
-                f"pixels must be {(*values.shape, 3)} uint8, got {self.pixels.shape} {self.pixels.dtype}."
-            )
+            raise ValueError(f"pixels must be {(*values.shape, 3)} uint8, got {self.pixels.shape} {self.pixels.dtype}.")
         if not (values.min() >= 0 and values.max() <= 1):  # not: NaN must fail too
             raise ValueError("localization_map must stay in [0, 1].")
         for name in ("detection_score", "decision_threshold", "mask_threshold"):
@@ -195,9 +193,7 @@ class Result:
         if stem.is_absolute() or ".." in stem.parts or not stem.name:
             raise ValueError(f"stem must be a name inside the folder, got {str(stem)!r}.")
         base = Path(out_dir) / stem
-        saved = SavedFiles(
-            *(base.with_name(base.name + end) for end in (".mask.png", ".map.png", ".overlay.jpg"))
-        )
+        saved = SavedFiles(*(base.with_name(base.name + end) for end in (".mask.png", ".map.png", ".overlay.jpg")))
         write_atomically(saved.mask, _encode_png(self.pred_mask.astype(np.uint8) * 255))
         write_atomically(saved.map, _encode_png(np.rint(self.localization_map * 65535).astype(np.uint16)))
         write_atomically(saved.overlay, encode_jpeg(self.overlay(), 90, subsampling="4:4:4"))

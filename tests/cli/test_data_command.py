@@ -63,9 +63,7 @@ def test_verify_json_compares_splits(photos: Path, capsys: pytest.CaptureFixture
     assert [split["images"] for split in report["splits"]] == [1, 1]
 
 
-def test_a_path_of_no_format_is_one_message_and_exit_2(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_path_of_no_format_is_one_message_and_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert vilaco("data", "verify", tmp_path) == 2
     err = capsys.readouterr().err
     assert err.startswith(f"error: {tmp_path}: no known format fits. Tried:\n  manifest: ")
@@ -116,8 +114,6 @@ def test_split_needs_one_way_to_split(
     assert "say either --folds K or --fraction F" in capsys.readouterr().err
 
 
-def test_forge_refuses_a_size_it_cannot_read(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_forge_refuses_a_size_it_cannot_read(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert vilaco("data", "forge", photos, "--out", tmp_path / "forged", "--size", "384") == 2
     assert "--size must be WIDTHxHEIGHT such as 384x256, got '384'" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from pictures import make_photo
 
 
@@ -30,9 +31,7 @@ def inbox(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_folder_leaves_all_results_and_names_what_failed(
-    inbox: Path, tiny_model: Path, tmp_path: Path
-) -> None:
+def test_a_folder_leaves_all_results_and_names_what_failed(inbox: Path, tiny_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run = vilaco("detect", inbox, "--model", tiny_model, "--out", out)
     assert run.returncode == 3
@@ -63,9 +62,7 @@ def test_json_lines_and_globs(inbox: Path, tiny_model: Path) -> None:
     assert Path(row["path"]).name == "two.png"
 
 
-def test_names_that_would_clash_are_refused_before_any_work(
-    inbox: Path, tiny_model: Path, tmp_path: Path
-) -> None:
+def test_names_that_would_clash_are_refused_before_any_work(inbox: Path, tiny_model: Path, tmp_path: Path) -> None:
     cv2.imwrite(str(inbox / "one.png"), make_photo(np.random.default_rng(1)))
     run = vilaco("detect", inbox, "--model", tiny_model, "--out", tmp_path / "out")
     assert run.returncode == 2

@@ -72,9 +72,7 @@ def test_loss_is_refused_with_counts_and_nothing_is_written(tmp_path: Path) -> N
         Record(tmp_path / "d.jpg", None),
     ]
     file = tmp_path / "l.json"
-    with pytest.raises(
-        DataError, match=r"scene groups \(3 images\), masks whose rule is 'zero' \(1 images\)"
-    ):
+    with pytest.raises(DataError, match=r"scene groups \(3 images\), masks whose rule is 'zero' \(1 images\)"):
         convert({"": data}, file, "benco_json")
     assert not file.exists()
 
@@ -94,9 +92,7 @@ def test_loss_is_refused_with_counts_and_nothing_is_written(tmp_path: Path) -> N
 
 def test_catnet_wants_jpegs_and_comma_lists_no_commas(tmp_path: Path) -> None:
     data = [Record(tmp_path / "a.tif", 0), Record(tmp_path / "b,c.jpg", 0), Record(tmp_path / "d.jpg", 0)]
-    with pytest.raises(
-        DataError, match=r"images other than JPEG \(1 images\), paths with a comma \(1 images\)"
-    ):
+    with pytest.raises(DataError, match=r"images other than JPEG \(1 images\), paths with a comma \(1 images\)"):
         convert({"": data}, tmp_path / "l.csv", "catnet")
     assert convert({"": data}, tmp_path / "l.csv", "catnet", allow_loss=True).written == 1
     with pytest.raises(DataError, match="can hold none of the 1 images"):

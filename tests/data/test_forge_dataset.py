@@ -23,9 +23,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     for index in range(30):
         soft = cv2.resize(rng.random((5, 7, 3), np.float32) * 230, (150, 110), interpolation=cv2.INTER_CUBIC)
         noisy = np.clip(soft + rng.normal(0, rng.uniform(1, 8), soft.shape), 0, 255).astype(np.uint8)
-        cv2.imwrite(
-            str(folder / f"{index:02d}.jpg"), noisy, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(70, 99))]
-        )
+        cv2.imwrite(str(folder / f"{index:02d}.jpg"), noisy, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(70, 99))])
     return sorted(folder.iterdir())
 
 
@@ -197,10 +195,7 @@ def test_neither_metadata_nor_background_tells_the_label(tmp_path: Path):
     labels = np.array([int(row["label"]) for row in table])
     groups = [row["group"] for row in table]
     assert 0.45 <= auc([metadata(out / row["path"]) for row in table], labels, groups) <= 0.55
-    masks = [
-        cv2.imread(str(out / row["mask"]), 0) > 0 if row["mask"] else np.zeros((128, 192), bool)
-        for row in table
-    ]
+    masks = [cv2.imread(str(out / row["mask"]), 0) > 0 if row["mask"] else np.zeros((128, 192), bool) for row in table]
     donors = masks[1:] + masks[:1]  # authentic pictures lose a forgery's region too, as tampered ones do
     removed = [mask if mask.any() else donor for mask, donor in zip(masks, donors, strict=True)]
     pictures = [background(out / row["path"], mask) for row, mask in zip(table, removed, strict=True)]

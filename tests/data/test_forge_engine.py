@@ -25,9 +25,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> PhotoPool:
     folder, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(5)
     for index in range(12):
         height, width = (200, 300) if index % 3 else (320, 240)
-        soft = cv2.resize(
-            rng.random((6, 8, 3), np.float32) * 200 + 20, (width, height), interpolation=cv2.INTER_CUBIC
-        )
+        soft = cv2.resize(rng.random((6, 8, 3), np.float32) * 200 + 20, (width, height), interpolation=cv2.INTER_CUBIC)
         cv2.circle(soft, (int(rng.integers(width)), int(rng.integers(height))), 40, (30, 60, 200), -1)
         noisy = soft + rng.normal(0, 4, soft.shape)
         cv2.imwrite(str(folder / f"{index:02d}.png"), np.clip(noisy, 0, 255).astype(np.uint8))
@@ -80,23 +78,17 @@ def test_a_history_is_the_same_whatever_the_label(photos: PhotoPool):
 def test_twins_without_lossy_history_differ_inside_the_mask_alone(photos: PhotoPool):
     config = ForgeConfig(**PLAIN)
     for seed in range(10):
-        twins = [
-            make_example(photos, np.random.default_rng(seed), config, host=3, label=label) for label in (0, 1)
-        ]
+        twins = [make_example(photos, np.random.default_rng(seed), config, host=3, label=label) for label in (0, 1)]
         different = (twins[0].pixels != twins[1].pixels).any(axis=2)
         assert not different[~twins[1].mask].any()
         assert different[twins[1].mask].mean() >= MIN_CHANGED
 
 
 def test_the_mask_follows_crop_and_resize(photos: PhotoPool):
-    config = ForgeConfig(
-        **(PLAIN | {"crop_share": 1.0, "resize_share": 1.0, "min_resize": 0.6, "max_resize": 1.2})
-    )
+    config = ForgeConfig(**(PLAIN | {"crop_share": 1.0, "resize_share": 1.0, "min_resize": 0.6, "max_resize": 1.2}))
     outside, inside = [], []
     for seed in range(12):
-        twins = [
-            make_example(photos, np.random.default_rng(seed), config, host=4, label=label) for label in (0, 1)
-        ]
+        twins = [make_example(photos, np.random.default_rng(seed), config, host=4, label=label) for label in (0, 1)]
         difference = np.abs(twins[0].pixels.astype(int) - twins[1].pixels).max(axis=2)
         far = ~cv2.dilate(twins[1].mask.astype(np.uint8), np.ones((15, 15), np.uint8)).astype(bool)
         outside.append(difference[far].max())

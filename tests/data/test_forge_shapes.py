@@ -29,9 +29,7 @@ def test_random_shapes_lie_in_the_frame_and_are_never_empty(seed, height, width,
 def test_areas_are_log_uniform_between_the_limits():
     rng, config = np.random.default_rng(0), ForgeConfig()
     frame = Frame(0, 0, 400, 600)
-    areas = np.array(
-        [draw_shape(None, frame, rng, config, max_area=0.3).mask.sum() / (400 * 600) for _ in range(600)]
-    )
+    areas = np.array([draw_shape(None, frame, rng, config, max_area=0.3).mask.sum() / (400 * 600) for _ in range(600)])
     assert 0.011 < areas.min() < 0.016
     assert areas.max() < 0.31
     assert np.median(areas) == pytest.approx(np.sqrt(0.012 * 0.3), rel=0.15)
@@ -75,9 +73,7 @@ def test_a_blend_changes_nothing_outside_its_mask(seed, top, left):
     rng = np.random.default_rng(seed)
     host = rng.integers(0, 256, (30, 30, 3), dtype=np.uint8)
     before = host.copy()
-    patch = Patch(
-        rng.integers(0, 256, (20, 20, 3), dtype=np.uint8), rng.random((20, 20), np.float32), top, left, "x"
-    )
+    patch = Patch(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8), rng.random((20, 20), np.float32), top, left, "x")
     forged, mask = blend(host, patch)
     np.testing.assert_array_equal(host, before)
     np.testing.assert_array_equal(forged[~mask], host[~mask])

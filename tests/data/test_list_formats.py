@@ -19,9 +19,7 @@ def image(path: Path) -> Path:
 
 
 def test_two_folders_are_recursive_and_take_any_image_type(tmp_path: Path) -> None:
-    paths = [
-        image(tmp_path / p) for p in ("authentic/a.jpg", "authentic/deep/er/b.TIFF", "tampered/x/c.webp")
-    ]
+    paths = [image(tmp_path / p) for p in ("authentic/a.jpg", "authentic/deep/er/b.TIFF", "tampered/x/c.webp")]
     (tmp_path / "authentic/notes.txt").write_text("not an image")
     mask = image(tmp_path / "masks/x/c.png")
     assert recognise(tmp_path) == (
@@ -63,9 +61,7 @@ def test_csv_manifest(tmp_path: Path) -> None:
 
 def test_jsonl_manifest(tmp_path: Path) -> None:
     file = tmp_path / "photos.jsonl"
-    file.write_text(
-        '{"path": "a.jpg", "label": 1, "mask": "a.png", "group": 7}\n{"path": "b.jpg", "label": null}\n'
-    )
+    file.write_text('{"path": "a.jpg", "label": 1, "mask": "a.png", "group": 7}\n{"path": "b.jpg", "label": null}\n')
     assert read_dataset(file) == [
         Record(tmp_path / "a.jpg", TAMPERED, tmp_path / "a.png", "7"),
         Record(tmp_path / "b.jpg", None),
@@ -137,15 +133,12 @@ def test_mvss_list_is_relative_to_the_folder_above(tmp_path: Path) -> None:
     file = tmp_path / "data/CASIAv1.txt"
     file.parent.mkdir()
     file.write_text(
-        "./CASIAv1/TP/CM/a.jpg ./CASIAv1/mask/CM/a_gt.png 1\n"
-        "./CASIAv1/Au/b.jpg None 0\nc.jpg m.png 2\nd.jpg\n"
+        "./CASIAv1/TP/CM/a.jpg ./CASIAv1/mask/CM/a_gt.png 1\n./CASIAv1/Au/b.jpg None 0\nc.jpg m.png 2\nd.jpg\n"
     )
     name, records = recognise(file)
     assert name == "mvss"
     assert [r.label for r in records] == [TAMPERED, AUTHENTIC, TAMPERED, None]
-    assert records[0] == Record(
-        tmp_path / "CASIAv1/TP/CM/a.jpg", TAMPERED, tmp_path / "CASIAv1/mask/CM/a_gt.png"
-    )
+    assert records[0] == Record(tmp_path / "CASIAv1/TP/CM/a.jpg", TAMPERED, tmp_path / "CASIAv1/mask/CM/a_gt.png")
     assert records[1].mask is None
 
 
@@ -218,9 +211,7 @@ def test_wscl_datalist_and_its_subsets(tmp_path: Path) -> None:
     }
     file = tmp_path / "data/coverage_datalist.json"
     file.write_text(json.dumps(entries))
-    tampered = Record(
-        tmp_path / "data/coverage/val/image/16t.tif", 1, tmp_path / "data/coverage/val/mask/16forged.tif"
-    )
+    tampered = Record(tmp_path / "data/coverage/val/image/16t.tif", 1, tmp_path / "data/coverage/val/mask/16forged.tif")
     authentic = Record(tmp_path / "data/coverage/val/image/81.tif", 0)
     assert recognise(file) == ("wscl", [tampered, authentic])
     assert read_splits(file) == {"val": [tampered], "train": [authentic]}

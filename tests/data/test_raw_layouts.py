@@ -151,9 +151,7 @@ def test_coverage_pairs_numbers_and_takes_the_forged_region(tmp_path: Path) -> N
     assert name == "coverage"
     found = by_name(records)
     assert len(records) == 6
-    assert (
-        mask_name(found["10t.tif"]) == "10forged.tif"
-    )  # "10" sorts before "2": position would pair it wrongly
+    assert mask_name(found["10t.tif"]) == "10forged.tif"  # "10" sorts before "2": position would pair it wrongly
     assert found["2t.tif"].mask is None
     assert found["2.tif"] == Record(tmp_path / "image/2.tif", AUTHENTIC, group="coverage-2")
     assert found["2t.tif"].group == "coverage-2"

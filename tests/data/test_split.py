@@ -22,9 +22,7 @@ def shots(*groups: tuple[str | None, int, int]) -> list[Record]:
     ]
 
 
-data_sets = st.lists(
-    st.tuples(st.integers(0, 12), st.sampled_from([0, 1, None])), min_size=1, max_size=60
-).map(
+data_sets = st.lists(st.tuples(st.integers(0, 12), st.sampled_from([0, 1, None])), min_size=1, max_size=60).map(
     lambda rows: [
         Record(Path(f"{i}.jpg"), label, group=None if group == 0 else str(group))
         for i, (group, label) in enumerate(rows)

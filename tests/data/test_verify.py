@@ -123,9 +123,7 @@ def test_scenes_and_bytes_are_compared_between_splits(tmp_path: Path) -> None:
         Record(photo(tmp_path / "c.png", 3), 1, group="y"),
     ]
     report = verify([DataSplit("train", train), DataSplit("test", test)])
-    assert [scene.model_dump() for scene in report.shared_scenes] == [
-        {"scene": "y", "splits": ["train", "test"]}
-    ]
+    assert [scene.model_dump() for scene in report.shared_scenes] == [{"scene": "y", "splits": ["train", "test"]}]
     (copies,) = report.identical_files
     assert [Path(file).name for file in copies.files] == ["a.png", "other_label.png", "copy_of_a.png"]
     assert copies.labels == [0, 1, 0]

@@ -119,9 +119,7 @@ def test_prompt_of_text_tokens_equals_the_text(encoder: VisionLanguageEncoder) -
     torch.testing.assert_close(encoder.encode_prompts([prompt]), encoder.encode_text(["a fake photo"]))
 
 
-def test_dense_tokens_are_projected_patch_tokens(
-    encoder: VisionLanguageEncoder, reference: CLIPModel
-) -> None:
+def test_dense_tokens_are_projected_patch_tokens(encoder: VisionLanguageEncoder, reference: CLIPModel) -> None:
     """At the native size, position embeddings are the stored ones."""
     pixels = random_pixels(2, 3, 32, 32)
     with torch.no_grad():

@@ -67,9 +67,7 @@ def peak(encoder: VisionLanguageEncoder, pixels: torch.Tensor, prompt: str) -> t
     return (cell // w + 0.5) / h, (cell % w + 0.5) / w
 
 
-def test_dense_map_peaks_on_the_object(
-    encoder: VisionLanguageEncoder, photos: dict[str, torch.Tensor]
-) -> None:
+def test_dense_map_peaks_on_the_object(encoder: VisionLanguageEncoder, photos: dict[str, torch.Tensor]) -> None:
     _, x = peak(encoder, photos["chelsea"], CAPTIONS["chelsea"])
     assert x < 0.88  # the blurred room is on the right
     y, x = peak(encoder, photos["coffee"], CAPTIONS["coffee"])
@@ -77,9 +75,7 @@ def test_dense_map_peaks_on_the_object(
     assert 0.30 < x < 0.68
 
 
-def test_dense_map_prefers_the_right_prompt(
-    encoder: VisionLanguageEncoder, photos: dict[str, torch.Tensor]
-) -> None:
+def test_dense_map_prefers_the_right_prompt(encoder: VisionLanguageEncoder, photos: dict[str, torch.Tensor]) -> None:
     patches = F.normalize(encoder.encode_patches(photos["chelsea"])[0], dim=1)
     texts = F.normalize(encoder.encode_text([CAPTIONS["chelsea"], *OTHER_CAPTIONS]), dim=1)
     cat, *others = (patches @ texts.T).mean(dim=0).tolist()
@@ -146,9 +142,7 @@ def test_sentences_equal_plain_mean_pooling(encoder: VisionLanguageEncoder) -> N
 def test_prompt_without_context_equals_the_word(encoder: VisionLanguageEncoder) -> None:
     words = encoder.embed_words(["real", "tampered photograph"])
     assert [len(word) for word in words] == [1, 4]
-    torch.testing.assert_close(
-        encoder.encode_prompts(words), encoder.encode_text(["real", "tampered photograph"])
-    )
+    torch.testing.assert_close(encoder.encode_prompts(words), encoder.encode_text(["real", "tampered photograph"]))
 
 
 def test_gradients_reach_context_but_no_weight(encoder: VisionLanguageEncoder) -> None:

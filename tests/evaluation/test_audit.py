@@ -23,9 +23,7 @@ SIZE = (128, 160)
 
 
 def scene(rng: np.random.Generator) -> np.ndarray:
-    rough = cv2.resize(
-        rng.integers(0, 256, (10, 12, 3), np.uint8), (SIZE[1], SIZE[0]), interpolation=cv2.INTER_CUBIC
-    )
+    rough = cv2.resize(rng.integers(0, 256, (10, 12, 3), np.uint8), (SIZE[1], SIZE[0]), interpolation=cv2.INTER_CUBIC)
     return np.clip(rough + rng.normal(0, rng.uniform(2, 12), (*SIZE, 3)), 0, 255).astype(np.uint8)
 
 

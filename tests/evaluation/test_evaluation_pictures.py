@@ -39,9 +39,7 @@ def judged(folder: Path, gallery: Gallery) -> EvaluationReport:
         Image.fromarray(np.full((40, 60, 3), 20 * number, np.uint8)).save(path)
         records.append(Record(path, number % 2, folder / "mask.png" if number % 2 else None))
     provenance = Provenance(encoder="embedded", weights="abc", image_score="the largest")
-    return evaluate(
-        Square(), records, ("wscl", "benco"), observe=gallery.observe, resamples=20, provenance=provenance
-    )
+    return evaluate(Square(), records, ("wscl", "benco"), observe=gallery.observe, resamples=20, provenance=provenance)
 
 
 def printed(table) -> str:

@@ -66,9 +66,7 @@ def test_other_libraries_agree(seed: int) -> None:
     labels = torch.from_numpy(images.labels).int()
     off_edges = np.clip(images.scores, 0, 0.99) + 0.003
     ours = im.image_calibration_error(ImageScores(images.labels, off_edges))[0]
-    assert ours == pytest.approx(
-        float(binary_calibration_error(torch.from_numpy(off_edges), labels)), abs=1e-6
-    )
+    assert ours == pytest.approx(float(binary_calibration_error(torch.from_numpy(off_edges), labels)), abs=1e-6)
 
 
 def test_eer_agrees_with_torchmetrics_where_the_curve_meets_it() -> None:

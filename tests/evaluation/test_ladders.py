@@ -76,9 +76,7 @@ def test_messengers_shrink_the_long_side_and_never_enlarge() -> None:
     assert messenger(photo((400, 2000)), long_side=960, quality=75).pixels.shape == (192, 960, 3)
     assert messenger(photo((2000, 400)), long_side=960, quality=75).pixels.shape == (960, 192, 3)
     small = photo((100, 120))
-    np.testing.assert_array_equal(
-        messenger(small, long_side=960, quality=75).pixels, resave_jpeg(small.pixels, 75)
-    )
+    np.testing.assert_array_equal(messenger(small, long_side=960, quality=75).pixels, resave_jpeg(small.pixels, 75))
 
 
 def test_a_screenshot_enlarges_small_photos_by_the_display_scaling_and_fits_large_ones() -> None:

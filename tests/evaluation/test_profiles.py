@@ -59,9 +59,7 @@ def test_wscl_by_hand() -> None:
     mask = np.array([[True, True, False, False]])
     measure = profiles.measure_wscl
     assert measure(case([[0, 0, 0, 0]], mask))["pixel_f1"] == 0  # empty prediction
-    assert measure(case([[1, 1, 1, 1]], mask))["pixel_f1"] == pytest.approx(
-        4 / 6, abs=1e-6
-    )  # full prediction
+    assert measure(case([[1, 1, 1, 1]], mask))["pixel_f1"] == pytest.approx(4 / 6, abs=1e-6)  # full prediction
     assert measure(case([[1, 0, 0, 0]], mask))["pixel_f1"] == pytest.approx(2 / 3, abs=1e-6)  # one pixel
     assert measure(case([[0.5, 0.51, 0.5, 0.5]], mask))["pixel_f1"] == pytest.approx(2 / 3, abs=1e-6)
     one_pixel = np.array([[True, False, False, False]])
@@ -173,9 +171,7 @@ def test_benco_pad_measures_a_small_image_at_its_own_size_and_shrinks_a_large_on
     c = random_case(0)
     small = profiles.BENCO_PAD.measure(c)
     assert small["pixel_f1_origin"] == pytest.approx(slow_f1(c.localization_map > 0.5, c.mask))
-    assert small["pixel_auc_origin"] == pytest.approx(
-        roc_auc_score(c.mask.ravel(), c.localization_map.ravel())
-    )
+    assert small["pixel_auc_origin"] == pytest.approx(roc_auc_score(c.mask.ravel(), c.localization_map.ravel()))
     large = np.zeros((100, 4096), bool)
     large[:, :1024] = True
     assert profiles.BENCO_PAD.measure(case(large, large))["pixel_iou_origin"] == 1
@@ -266,9 +262,7 @@ def test_flipping_image_and_mask_changes_nothing(profile: Profile) -> None:
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
 def test_a_perfect_prediction_is_perfect(profile: Profile) -> None:
     mask = square_mask()
-    figures = finish(
-        profile, [case(mask, mask), case(np.zeros((5, 5)), np.zeros((5, 5)))], [1, 0], [1.0, 0.0]
-    )
+    figures = finish(profile, [case(mask, mask), case(np.zeros((5, 5)), np.zeros((5, 5)))], [1, 0], [1.0, 0.0])
     tolerance = 1e-3 if profile.name == "benco" else 1e-6  # its map is resized softly, its mask hard
     for name, value in figures.items():
         if "reverse" not in name:

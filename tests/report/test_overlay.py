@@ -14,9 +14,7 @@ def blob(height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("grey", [0, 127, 255])
 def test_nothing_is_touched_where_the_map_is_low(grey: int) -> None:
     pixels = np.full((300, 400, 3), grey, np.uint8)
-    np.testing.assert_array_equal(
-        draw_overlay(pixels, np.full((300, 400), 0.25), np.zeros((300, 400), bool)), pixels
-    )
+    np.testing.assert_array_equal(draw_overlay(pixels, np.full((300, 400), 0.25), np.zeros((300, 400), bool)), pixels)
     drawn = draw_overlay(pixels, blob(300, 400), blob(300, 400) > 0.5)
     np.testing.assert_array_equal(drawn[160:], pixels[160:])
     assert (pixels == grey).all()  # the photo itself is left alone
@@ -48,9 +46,7 @@ def test_outline_grows_with_the_photo() -> None:
     shares = []
     for scale in (1, 4):
         shape = 300 * scale, 400 * scale
-        drawn = draw_overlay(
-            np.full((*shape, 3), 127, np.uint8), np.zeros(shape, np.float32), blob(*shape) > 0.5
-        )
+        drawn = draw_overlay(np.full((*shape, 3), 127, np.uint8), np.zeros(shape, np.float32), blob(*shape) > 0.5)
         shares.append((drawn != 127).any(axis=2).mean())
     assert 0.3 < shares[1] / shares[0] <= 1  # smoothing adds a pixel or two to the thin one
 
@@ -69,10 +65,7 @@ def test_bands_of_rows_leave_no_seam() -> None:
     values = np.random.default_rng(0).random((600, 8)).astype(np.float32)
     pixels = np.random.default_rng(1).integers(0, 256, (600, 8, 3), dtype=np.uint8)
     whole = draw_overlay(pixels, values, np.zeros((600, 8), bool))
-    parts = [
-        draw_overlay(pixels[i : i + 50], values[i : i + 50], np.zeros((50, 8), bool))
-        for i in range(0, 600, 50)
-    ]
+    parts = [draw_overlay(pixels[i : i + 50], values[i : i + 50], np.zeros((50, 8), bool)) for i in range(0, 600, 50)]
     np.testing.assert_array_equal(whole, np.concatenate(parts))
 
 

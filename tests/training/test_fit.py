@@ -59,9 +59,7 @@ def assert_same_weights(first: Path, second: Path) -> None:
         assert torch.equal(a[name], b[name]), name
 
 
-def test_a_run_leaves_a_model_that_loads_alone_and_no_encoder(
-    two_piles: Path, recipe: Recipe, tmp_path: Path
-) -> None:
+def test_a_run_leaves_a_model_that_loads_alone_and_no_encoder(two_piles: Path, recipe: Recipe, tmp_path: Path) -> None:
     out = tmp_path / "run"
     summary = train(read_dataset(two_piles), recipe, out, cache_root=tmp_path / "cache")
     assert not summary.interrupted
@@ -129,10 +127,7 @@ def test_eight_images_are_overfitted_to_perfection(two_piles: Path, tiny_clip: P
     files = [two_piles / f"{folder}{i:02d}.jpg" for folder in ("authentic/a", "tampered/t") for i in range(4)]
     photos = [load_photo(file) for file in files]
     labels = torch.tensor([0] * 4 + [1] * 4)
-    pixels = (
-        torch.stack([torch.from_numpy(p.pixels[:64, :64].copy()).permute(2, 0, 1) for p in photos]).float()
-        / 255
-    )
+    pixels = torch.stack([torch.from_numpy(p.pixels[:64, :64].copy()).permute(2, 0, 1) for p in photos]).float() / 255
     features = model.encoder.encode_patches(pixels)
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
     frozen = {name: p.clone() for name, p in model.encoder.named_parameters()}
@@ -162,9 +157,7 @@ def test_predictions_do_not_depend_on_the_batch(tiny_clip: Path) -> None:
         together, alone = model(pixels), model(pixels[1:2])
     assert together.localization_logits.shape == (3, 64, 48)
     assert together.grid == (8, 6)
-    torch.testing.assert_close(
-        together.localization_logits[1:2], alone.localization_logits, rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(together.localization_logits[1:2], alone.localization_logits, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(together.detection_scores[1:2], alone.detection_scores)
 
 
@@ -187,9 +180,7 @@ def test_too_little_data_is_refused_with_a_reason(two_piles: Path, recipe: Recip
         train(records, recipe, tmp_path / "c", resume=True)
 
 
-def test_unreadable_images_are_named_and_the_rest_trains(
-    two_piles: Path, recipe: Recipe, tmp_path: Path
-) -> None:
+def test_unreadable_images_are_named_and_the_rest_trains(two_piles: Path, recipe: Recipe, tmp_path: Path) -> None:
     (two_piles / "authentic/a03.jpg").write_bytes(b"not a picture")
     summary = train(read_dataset(two_piles), recipe, tmp_path / "run", cache_root=tmp_path / "cache")
     assert [Path(error.source).name for error in summary.skipped] == ["a03.jpg"]
@@ -207,12 +198,8 @@ def test_cache_is_keyed_by_what_it_depends_on(two_piles: Path, tiny_clip: Path, 
     cached.fill(2)
     assert cached.missing(2) == []
     expected = encoder.encode_patches(torch.from_numpy(images[1, 1]["pixels"]).unsqueeze(0).float() / 255)[0]
-    torch.testing.assert_close(
-        torch.from_numpy(cached[1, 1]["patch_features"]).float(), expected, rtol=2e-3, atol=2e-3
-    )
+    torch.testing.assert_close(torch.from_numpy(cached[1, 1]["patch_features"]).float(), expected, rtol=2e-3, atol=2e-3)
     other = WeakImages(usable, size=64, config=AugmentationConfig(min_crop=0.5), seed=0)
     assert len(CachedFeatures(other, encoder, tmp_path).missing(2)) == 4
-    blocks = load_encoder(
-        EncoderConfig(family="clip", checkpoint=str(tiny_clip), tokens="blocks", grid_blocks=4)
-    )
+    blocks = load_encoder(EncoderConfig(family="clip", checkpoint=str(tiny_clip), tokens="blocks", grid_blocks=4))
     assert len(CachedFeatures(images, blocks, tmp_path).missing(2)) == 4

@@ -20,9 +20,7 @@ def audit(
         help="Audit this model on the set too: its false alarms, its score on backgrounds.",
     ),
     baseline: str | None = typer.Option(None, "--baseline", help="The same for a baseline, such as ela."),
-    data_format: str | None = typer.Option(
-        None, "--format", help="The data set's format; found out unless given."
-    ),
+    data_format: str | None = typer.Option(None, "--format", help="The data set's format; found out unless given."),
     folds: int = typer.Option(5, min=2, help="Scene-disjoint folds of the simple classifiers."),
     seed: int = typer.Option(0, min=0, help="Seed of folds, classifiers, borrowed masks and bootstrap."),
     out: Path | None = typer.Option(None, "--out", "-o", help="Write audit.html and audit.json here."),
@@ -72,9 +70,7 @@ def _print(report: "AuditReport") -> None:
     from rich.table import Table
 
     screen = Console()
-    table = Table(
-        title=f"Shortcut audit of {report.data}: can labels be told from what cannot show a forgery?"
-    )
+    table = Table(title=f"Shortcut audit of {report.data}: can labels be told from what cannot show a forgery?")
     for heading in ("evidence", "every image first", "AUC", "95% interval", "authentic + tampered"):
         table.add_column(heading)
     for probe in (*report.probes, *(report.model.probes if report.model else ())):

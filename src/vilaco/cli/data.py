@@ -31,9 +31,7 @@ class OnMaskSize(StrEnum):
 
 @app.command()
 def verify(
-    paths: list[Path] = typer.Argument(
-        help="Data sets, or the splits of one: folders or lists.", show_default=False
-    ),
+    paths: list[Path] = typer.Argument(help="Data sets, or the splits of one: folders or lists.", show_default=False),
     format: str | None = _FORMAT,
     on_mask_size: OnMaskSize = typer.Option(
         OnMaskSize.skip, help="Masks of another size than their image: leave out, resize, or stop."
@@ -56,9 +54,7 @@ def verify(
     splits = open_splits(paths, format)
     with console.progress_bar() as progress:
         task = progress.add_task("images", total=sum(len(split.records) for split in splits))
-        report = verify_splits(
-            splits, mask_size_policy=on_mask_size.value, progress=lambda: progress.advance(task)
-        )
+        report = verify_splits(splits, mask_size_policy=on_mask_size.value, progress=lambda: progress.advance(task))
     typer.echo(report.model_dump_json(indent=1) if json_report else "\n".join(_report_lines(report)))
     if report.unreadable:
         console.note(f"{report.unreadable} files could not be read")
@@ -202,9 +198,7 @@ def forge(
         typer.echo(json.dumps(made))
     else:
         operations = ", ".join(f"{number} {name}" for name, number in summary.operations.items())
-        typer.echo(
-            f"{summary.manifest}: {summary.authentic} authentic, {summary.tampered} tampered ({operations})"
-        )
+        typer.echo(f"{summary.manifest}: {summary.authentic} authentic, {summary.tampered} tampered ({operations})")
         if summary.contact_sheet:
             typer.echo(f"{summary.contact_sheet}: some of the forgeries")
     if summary.unreadable:
@@ -254,10 +248,8 @@ def _split_lines(split: SplitReport, policy: str) -> list[str]:
         f"  masks        {masks.listed} = {masks.good} good + {masks.unreadable} unreadable "
         f"+ {masks.size_differs} of another size + {masks.all_zero} all zero "
         f"+ {masks.contradicts_label} that mark authentic images",
-        f"               {masks.not_binary} not binary; "
-        f"{masks.tampered_without_mask} tampered images without one",
-        f"  pixel truth  {masks.pixel_truth} of {split.tampered} tampered images "
-        f"(masks of another size: {policy})",
+        f"               {masks.not_binary} not binary; {masks.tampered_without_mask} tampered images without one",
+        f"  pixel truth  {masks.pixel_truth} of {split.tampered} tampered images (masks of another size: {policy})",
     ]
     for known in split.known:
         counts = (("authentic", known.authentic), ("tampered", known.tampered))

@@ -16,16 +16,10 @@ class FailOn(StrEnum):
 
 def detect(
     paths: list[str] = typer.Argument(help="Photos, folders or globs.", show_default=False),
-    out: Path | None = typer.Option(
-        None, "--out", "-o", help="Write masks, maps, overlays and results.jsonl here."
-    ),
-    model: str = typer.Option(
-        "quick", "--model", "-m", help="A shipped model, a model folder, or a hub name."
-    ),
+    out: Path | None = typer.Option(None, "--out", "-o", help="Write masks, maps, overlays and results.jsonl here."),
+    model: str = typer.Option("quick", "--model", "-m", help="A shipped model, a model folder, or a hub name."),
     json_lines: bool = typer.Option(False, "--json", help="Print one JSON line a photo instead of text."),
-    fail_on: FailOn | None = typer.Option(
-        None, "--fail-on", help="Exit with code 1 when a photo is judged so."
-    ),
+    fail_on: FailOn | None = typer.Option(None, "--fail-on", help="Exit with code 1 when a photo is judged so."),
     max_failure_rate: float = typer.Option(
         0.0, min=0.0, max=1.0, help="Share of unreadable photos that still exits with code 0."
     ),
@@ -93,9 +87,7 @@ def detect(
                 write_atomically(out / "results.jsonl", "".join(row + "\n" for row in rows).encode())
 
     judged = len(found) - len(failures)
-    console.note(
-        f"{judged} photos judged, {tampered} tampered" + (f", {len(failures)} skipped" if failures else "")
-    )
+    console.note(f"{judged} photos judged, {tampered} tampered" + (f", {len(failures)} skipped" if failures else ""))
     if out is not None:
         console.note(f"results in {out}")
     if failures and len(failures) > max_failure_rate * len(found):

@@ -34,21 +34,15 @@ class MaskPolicy(StrEnum):
 
 
 def evaluate(
-    model: str | None = typer.Option(
-        None, "--model", "-m", help="A shipped model, a model folder, or a hub name."
-    ),
+    model: str | None = typer.Option(None, "--model", "-m", help="A shipped model, a model folder, or a hub name."),
     baseline: str | None = typer.Option(None, "--baseline", help="A baseline by its name, such as all_ones."),
     predictions: Path | None = typer.Option(
         None, "--predictions", help="A folder of maps or masks saved by any tool (PNG, NPY, NPZ)."
     ),
     data: Path | None = typer.Option(None, "--data", "-d", help="The data set, in any known format."),
-    data_format: str | None = typer.Option(
-        None, "--format", help="The data set's format; found out unless given."
-    ),
+    data_format: str | None = typer.Option(None, "--format", help="The data set's format; found out unless given."),
     profile: str = typer.Option("wscl", "--profile", "-p", help="One or more profiles, with commas between."),
-    mask_policy: MaskPolicy = typer.Option(
-        MaskPolicy.skip, help="For masks whose size is not their image's."
-    ),
+    mask_policy: MaskPolicy = typer.Option(MaskPolicy.skip, help="For masks whose size is not their image's."),
     resave_jpeg: int | None = typer.Option(
         None,
         "--resave-jpeg",
@@ -60,9 +54,7 @@ def evaluate(
     seed: int = typer.Option(0, min=0, help="Seed of the bootstrap."),
     out: Path | None = typer.Option(None, "--out", "-o", help="Write JSON, CSV, curves and a gallery here."),
     json_output: bool = typer.Option(False, "--json", help="Print JSON instead of tables."),
-    compare: Compare | None = typer.Option(
-        None, "--compare", help="Show published figures too, apart and marked."
-    ),
+    compare: Compare | None = typer.Option(None, "--compare", help="Show published figures too, apart and marked."),
 ) -> None:
     """Measure how well forgeries are found, by named profiles: wscl, trufor, benco, benco_pad, pooled, full.
 

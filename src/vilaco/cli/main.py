@@ -39,7 +39,7 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 
 
 def main() -> None:
-    """Run the command and exit with its code: 0, 1 (a finding), 2 (wrong use), 3 (some inputs failed), 130 (interrupted)."""
+    """Run the command and exit with one of the codes of :mod:`vilaco.cli.console`."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
         app()

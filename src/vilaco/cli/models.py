@@ -21,9 +21,7 @@ def list_models() -> None:
 
     for model in shipped_models():
         digest = hashlib.sha256((model.folder / "model.safetensors").read_bytes()).hexdigest()
-        typer.echo(
-            f"{model.name}{' (default)' if model.name == DEFAULT else ''}  sha256 {digest}  {model.folder}"
-        )
+        typer.echo(f"{model.name}{' (default)' if model.name == DEFAULT else ''}  sha256 {digest}  {model.folder}")
 
 
 @app.command()
@@ -48,9 +46,7 @@ def card(
 @app.command()
 def describe(
     recipe: str = typer.Argument("paper", help="A recipe's name or YAML file."),
-    settings: list[str] = typer.Option(
-        [], "--set", help="Override a setting: section.key=value. Repeatable."
-    ),
+    settings: list[str] = typer.Option([], "--set", help="Override a setting: section.key=value. Repeatable."),
     without: list[str] = typer.Option([], "--without", help="Leave out a box. Repeatable."),
 ) -> None:
     """Print parameters (trainable and frozen) and multiply-adds of each box, for one image.

@@ -14,14 +14,10 @@ if TYPE_CHECKING:
 
 
 def robustness(
-    model: str | None = typer.Option(
-        None, "--model", "-m", help="A shipped model, a model folder, or a hub name."
-    ),
+    model: str | None = typer.Option(None, "--model", "-m", help="A shipped model, a model folder, or a hub name."),
     baseline: str | None = typer.Option(None, "--baseline", help="A baseline by its name, such as ela."),
     data: Path = typer.Option(..., "--data", "-d", help="The data set, in any known format."),
-    data_format: str | None = typer.Option(
-        None, "--format", help="The data set's format; found out unless given."
-    ),
+    data_format: str | None = typer.Option(None, "--format", help="The data set's format; found out unless given."),
     ladder: str = typer.Option("benco", "--ladder", "-l", help="benco or social."),
     profile: str = typer.Option("wscl", "--profile", "-p", help="One or more profiles, with commas between."),
     resamples: int = typer.Option(1000, min=0, help="Bootstrap resamples behind the 95% intervals."),

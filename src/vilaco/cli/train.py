@@ -14,9 +14,7 @@ def train(
     ),
     recipe: str = typer.Option("paper", "--recipe", "-r", help="paper, quick, or a YAML file."),
     out: Path = typer.Option(Path("runs/vilaco"), "--out", "-o", help="Run folder."),
-    settings: list[str] = typer.Option(
-        [], "--set", help="Override a setting: section.key=value. Repeatable."
-    ),
+    settings: list[str] = typer.Option([], "--set", help="Override a setting: section.key=value. Repeatable."),
     without: list[str] = typer.Option(
         [],
         "--without",

@@ -90,8 +90,7 @@ def convert(splits: Splits, file: Path, format: str, *, allow_loss: bool = False
         raise DataError(f"{file}: a list of format {format} ends in {' or '.join(target.suffixes)}.")
     losses: Counter[str] = Counter()
     fitted = {
-        name: [fit for record in records if (fit := _fit(record, target, losses))]
-        for name, records in splits.items()
+        name: [fit for record in records if (fit := _fit(record, target, losses))] for name, records in splits.items()
     }
     images = sum(map(len, splits.values()))
     written = sum(map(len, fitted.values()))
@@ -99,9 +98,7 @@ def convert(splits: Splits, file: Path, format: str, *, allow_loss: bool = False
         losses["split names"] = images
     if losses and not allow_loss:
         listed = ", ".join(f"{what} ({count} images)" for what, count in losses.items())
-        raise DataError(
-            f"{file}: format {format} has no room for {listed}; allow the loss, or write a manifest."
-        )
+        raise DataError(f"{file}: format {format} has no room for {listed}; allow the loss, or write a manifest.")
     if not written:
         raise DataError(f"{file}: format {format} can hold none of the {images} images.")
     write_atomically(file, target.render(fitted, file).encode())
@@ -183,8 +180,7 @@ def _render_manifest(splits: Splits, file: Path) -> str:
 
 def _render_benco_json(splits: Splits, file: Path) -> str:
     pairs = [
-        [image, mask if record.label == TAMPERED else "Negative"]
-        for image, record, mask in _rows(splits, file.parent)
+        [image, mask if record.label == TAMPERED else "Negative"] for image, record, mask in _rows(splits, file.parent)
     ]
     return json.dumps(pairs, indent=1, ensure_ascii=False) + "\n"
 
@@ -230,13 +226,9 @@ TARGETS: dict[str, _Target] = {
         authentic_with_mask=True,
     ),
     "benco_json": _Target(_render_benco_json, (".json",)),
-    "wscl": _Target(
-        _render_wscl, (".json",), tampered_without_mask=True, authentic_with_mask=True, splits=True
-    ),
+    "wscl": _Target(_render_wscl, (".json",), tampered_without_mask=True, authentic_with_mask=True, splits=True),
     "catnet": _Target(_render_catnet, (".csv", ".txt"), commas=False, other_than_jpeg=False),
     "trufor": _Target(_render_trufor, (".csv", ".txt"), commas=False),
-    "mvss": _Target(
-        _render_mvss, (".txt",), unlabelled=True, tampered_without_mask=True, authentic_with_mask=True
-    ),
+    "mvss": _Target(_render_mvss, (".txt",), unlabelled=True, tampered_without_mask=True, authentic_with_mask=True),
 }
 """Formats that :func:`convert` writes, by name."""

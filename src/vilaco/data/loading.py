@@ -34,12 +34,8 @@ class AugmentationConfig(BaseModel):
 
     flip: bool = True  # left-right, one time in two
     min_crop: float = Field(0.8, gt=0, le=1)  # share of each side kept; a small crop could lose the forgery
-    rescale: float = Field(
-        0.0, ge=0, le=1
-    )  # probability of a 0.5 to 1.0 down-scale, which hides JPEG history
-    resave: float = Field(
-        0.0, ge=0, le=1
-    )  # probability of a JPEG re-save at quality 60 to 95, after the rescale
+    rescale: float = Field(0.0, ge=0, le=1)  # probability of a 0.5 to 1.0 down-scale, which hides JPEG history
+    resave: float = Field(0.0, ge=0, le=1)  # probability of a JPEG re-save at quality 60 to 95, after the rescale
 
 
 def view_pixels(
@@ -91,17 +87,13 @@ def weaken(
     usable, errors = [], []
     for record in records:
         if record.label is None:
-            raise DataError(
-                f"{record.path}: no label; training needs 0 (authentic) or 1 (tampered) for every image"
-            )
+            raise DataError(f"{record.path}: no label; training needs 0 (authentic) or 1 (tampered) for every image")
         try:
             load_photo(record.path)
         except ImageError as error:
             errors.append(error)
         else:
-            usable.append(
-                WeakRecord(record.path, record.label, hashlib.sha256(record.path.read_bytes()).hexdigest())
-            )
+            usable.append(WeakRecord(record.path, record.label, hashlib.sha256(record.path.read_bytes()).hexdigest()))
         progress()
     return usable, errors
 
@@ -154,9 +146,7 @@ class WeakImages:
         seed: Fixes the views.
     """
 
-    def __init__(
-        self, records: Sequence[WeakRecord], *, size: int, config: AugmentationConfig, seed: int
-    ) -> None:
+    def __init__(self, records: Sequence[WeakRecord], *, size: int, config: AugmentationConfig, seed: int) -> None:
         self.records, self.size, self.config, self.seed = records, size, config, seed
 
     def pixels(self, index: int, view: int) -> np.ndarray:

@@ -18,8 +18,8 @@ class Record:
             :class:`~vilaco.data.loading.WeakRecord`, which has no such field.
         group: Scene of the image; images of one group stay on one side of every split. ``None`` when unknown,
             and the image is then a group of its own.
-        mask_rule: How a mask pixel becomes tampered: ``"nonzero"`` (any channel above zero), ``"zero"`` (DSO-1: black is
-            tampered) or ``"green"`` (Columbia: bright or regular green).
+        mask_rule: How a mask pixel becomes tampered: ``"nonzero"`` (any channel above zero), ``"zero"`` (DSO-1:
+            black is tampered) or ``"green"`` (Columbia: bright or regular green).
     """
 
     path: Path

@@ -25,9 +25,7 @@ def group_key(record: Record) -> Hashable:
     return record.group if record.group is not None else ("file", str(record.path))
 
 
-def grouped_split(
-    records: Sequence[Record], *, fraction: float, seed: int
-) -> tuple[list[Record], list[Record]]:
+def grouped_split(records: Sequence[Record], *, fraction: float, seed: int) -> tuple[list[Record], list[Record]]:
     """Hold out about ``fraction`` of the records, whole groups at a time.
 
     Args:
@@ -121,23 +119,17 @@ def _deal(records: Sequence[Record], *, shares: list[float], seed: int) -> list[
     for record in records:
         sizes[group_key(record)][record.label] += 1
     if len(sizes) < len(shares):
-        raise DataError(
-            f"{len(sizes)} scenes cannot be dealt into {len(shares)} parts; each part needs one at least."
-        )
+        raise DataError(f"{len(sizes)} scenes cannot be dealt into {len(shares)} parts; each part needs one at least.")
     groups = sorted(sizes, key=str)
     np.random.default_rng(seed).shuffle(groups)
     groups.sort(key=lambda group: -sizes[group].total())
 
-    counts = np.array(
-        [[sizes[group][label] for label in labels] for group in groups], dtype=float
-    )  # (groups, labels)
+    counts = np.array([[sizes[group][label] for label in labels] for group in groups], dtype=float)  # (groups, labels)
     targets = np.outer(shares, counts.sum(axis=0))  # (parts, labels)
     filled = np.zeros_like(targets)
     part_of: dict[Hashable, int] = {}
     for group, count in zip(groups, counts, strict=True):
-        cost = ((2.0 * (filled - targets) + count) * count / targets).sum(
-            axis=1
-        )  # rise of each part's chi-square
+        cost = ((2.0 * (filled - targets) + count) * count / targets).sum(axis=1)  # rise of each part's chi-square
         part = int(np.lexsort((filled.sum(axis=1) / shares, cost.round(9)))[0])
         filled[part] += count
         part_of[group] = part

@@ -207,8 +207,7 @@ def _mask_counts(records: Sequence[Record], looked: Sequence[_Looked], policy: M
         not_binary=sum(look.not_binary for look in looked),
         tampered_without_mask=sum(r.label == TAMPERED and r.mask is None for r in records),
         pixel_truth=sum(
-            r.label == TAMPERED and look.image_fault is None and look.mask_status in usable
-            for r, look in pairs
+            r.label == TAMPERED and look.image_fault is None and look.mask_status in usable for r, look in pairs
         ),
     )
 
@@ -220,9 +219,7 @@ def _files_not_used(split: DataSplit) -> list[str]:
     return [str(path) for path in images_under(split.root) if path.resolve() not in used]
 
 
-def _identical_files(
-    splits: Sequence[DataSplit], looked: Mapping[str, Sequence[_Looked]]
-) -> list[IdenticalFiles]:
+def _identical_files(splits: Sequence[DataSplit], looked: Mapping[str, Sequence[_Looked]]) -> list[IdenticalFiles]:
     places: defaultdict[str, list[tuple[Record, str]]] = defaultdict(list)
     for split in splits:
         for record, look in zip(split.records, looked[split.name], strict=True):

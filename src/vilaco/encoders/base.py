@@ -193,9 +193,7 @@ class VisionLanguageEncoder(nn.Module, ABC):
             raise ValueError("prompts must hold at least one prompt, got none.")
         for prompt in prompts:
             if prompt.ndim != 2 or prompt.shape[1] != self.token_dim:
-                raise ValueError(
-                    f"a prompt must have shape (L, {self.token_dim}), got {tuple(prompt.shape)}."
-                )
+                raise ValueError(f"a prompt must have shape (L, {self.token_dim}), got {tuple(prompt.shape)}.")
             if len(prompt) > self.max_prompt_tokens:
                 raise ValueError(f"a prompt may have {self.max_prompt_tokens} tokens, got {len(prompt)}.")
         with torch.no_grad():
@@ -264,8 +262,4 @@ def cut_blocks(pixels: Tensor, grid: tuple[int, int]) -> list[Tensor]:
         raise ValueError(f"an image of {height}x{width} pixels cannot be cut into {rows}x{columns} blocks.")
     tops = [i * height // rows for i in range(rows + 1)]
     lefts = [j * width // columns for j in range(columns + 1)]
-    return [
-        pixels[:, :, top:bottom, left:right]
-        for top, bottom in pairwise(tops)
-        for left, right in pairwise(lefts)
-    ]
+    return [pixels[:, :, top:bottom, left:right] for top, bottom in pairwise(tops) for left, right in pairwise(lefts)]

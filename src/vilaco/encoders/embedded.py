@@ -127,9 +127,7 @@ def join_spaces() -> JointSpace:
     """
     network, tokenizer = load_text_network()
     names = [line.split(", ")[0] for line in class_lemmas()]
-    order = sorted(
-        range(len(names)), key=lambda row: len(names[row])
-    )  # like lengths together: little padding
+    order = sorted(range(len(names)), key=lambda row: len(names[row]))  # like lengths together: little padding
     sentences = torch.empty(len(names), network.config.hidden_size)
     for start in range(0, len(order), TEXTS_PER_PASS):
         rows = order[start : start + TEXTS_PER_PASS]
@@ -252,9 +250,7 @@ def load_text_network() -> tuple[Any, Any]:
     except ImportError as error:
         raise ModelError(f"embedded: {error}. {REMEDY}") from error
     folder = str(get_model_path())
-    network = load_pretrained(
-        BertModel, folder, remedy=REMEDY, local_files_only=True, add_pooling_layer=False
-    )
+    network = load_pretrained(BertModel, folder, remedy=REMEDY, local_files_only=True, add_pooling_layer=False)
     return network.eval(), AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 

@@ -267,9 +267,7 @@ class _Run:
         self.tp += case.counts_by_level.tp[_CURVE_LEVELS]
         self.fp += case.counts_by_level.fp[_CURVE_LEVELS]
         formulas = {"pixel_f1": metrics.f1(case.counts), "pixel_iou": metrics.iou(case.counts)}
-        return {name: float(v) for name, v in formulas.items()} | {
-            "pixel_auc": float(metrics.auc(*case.histograms))
-        }
+        return {name: float(v) for name, v in formulas.items()} | {"pixel_auc": float(metrics.auc(*case.histograms))}
 
     def finish(self, profile: Profile, *, resamples: int, seed: int) -> ProfileResult:
         images = ImageScores.of([r.label for r in self.rows], [r.detection_score for r in self.rows])

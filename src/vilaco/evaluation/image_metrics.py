@@ -38,9 +38,7 @@ class ImageScores:
 
     def __post_init__(self) -> None:
         if self.labels.ndim != 1 or self.labels.shape != self.scores.shape:
-            raise ValueError(
-                f"labels and scores must be (n,), got {self.labels.shape} and {self.scores.shape}."
-            )
+            raise ValueError(f"labels and scores must be (n,), got {self.labels.shape} and {self.scores.shape}.")
         if not np.all((self.scores >= 0) & (self.scores <= 1)):
             raise ValueError("scores must lie in [0, 1] without NaN.")
 
@@ -71,9 +69,7 @@ def image_counts(images: ImageScores, weights: NDArray | None = None, *, thresho
     )
 
 
-def image_f1_sen_spe_harmonic(
-    images: ImageScores, weights: NDArray | None = None, *, threshold: float = 0.5
-) -> Floats:
+def image_f1_sen_spe_harmonic(images: ImageScores, weights: NDArray | None = None, *, threshold: float = 0.5) -> Floats:
     """The weakly supervised field's I-F1, ``2 sen spe / (sen + spe)``; NaN when a class is missing.
 
     Calling everything tampered gives 0 here and up to 1 in :func:`image_f1_ordinary`, so the two never
@@ -87,9 +83,7 @@ def image_f1_sen_spe_harmonic(
     return metrics.harmonic_mean(metrics.sensitivity(counts), metrics.specificity(counts))
 
 
-def image_f1_ordinary(
-    images: ImageScores, weights: NDArray | None = None, *, threshold: float = 0.5
-) -> Floats:
+def image_f1_ordinary(images: ImageScores, weights: NDArray | None = None, *, threshold: float = 0.5) -> Floats:
     """``2TP / (2TP + FP + FN)`` over images.
 
     Example:

@@ -96,9 +96,7 @@ def noise(photo: Photo, *, variance: float, seed: int = 0) -> Photo:
     Returns:
         The photo plus noise, rounded and clipped to [0, 255].
     """
-    drawn = _generator(photo, f"noise-{variance}-{seed}").standard_normal(
-        photo.pixels.shape, dtype=np.float32
-    )
+    drawn = _generator(photo, f"noise-{variance}-{seed}").standard_normal(photo.pixels.shape, dtype=np.float32)
     noisy = np.rint(photo.pixels + np.float32(variance**0.5) * drawn)
     return _with_pixels(photo, np.clip(noisy, 0, 255).astype(np.uint8))
 

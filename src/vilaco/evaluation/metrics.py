@@ -166,9 +166,7 @@ def score_levels(scores: NDArray[np.float32]) -> NDArray[np.uint16]:
     return np.abs(scaled, out=scaled).astype(np.uint16)
 
 
-def level_histograms(
-    levels: NDArray[np.uint16], mask: Bools, valid: Bools | None = None
-) -> NDArray[np.int64]:
+def level_histograms(levels: NDArray[np.uint16], mask: Bools, valid: Bools | None = None) -> NDArray[np.int64]:
     """How many authentic and tampered pixels sit at each level.
 
     Args:

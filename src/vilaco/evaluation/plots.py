@@ -50,9 +50,7 @@ def _image_curves(report: EvaluationReport, roc: Axes, pr: Axes) -> None:
     fpr, tpr = (rates[0] for rates in image_roc(images))
     label = f"images (AUC {image_auc(images)[0]:.3f})"
     roc.plot(fpr, tpr, label=label, color="C0")
-    _plot_precision(
-        pr, tpr * report.tampered, fpr * report.authentic, report.tampered, label="images", color="C0"
-    )
+    _plot_precision(pr, tpr * report.tampered, fpr * report.authentic, report.tampered, label="images", color="C0")
 
 
 def _pixel_curves(report: EvaluationReport, roc: Axes, pr: Axes) -> None:

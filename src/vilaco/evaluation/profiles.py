@@ -193,9 +193,7 @@ def measure_benco(case: PixelCase, *, size: int, policy: Literal["resize", "pad"
         columns[f"pixel_{name}_origin"] = formula(counts) if defined else np.asarray(np.nan)
         columns[f"pixel_{name}_reverse"] = formula(counts.inverted()) if defined else np.asarray(np.nan)
     for name in ("f1", "iou", "auc", "accuracy"):
-        columns[f"pixel_{name}_double"] = np.maximum(
-            columns[f"pixel_{name}_origin"], columns[f"pixel_{name}_reverse"]
-        )
+        columns[f"pixel_{name}_double"] = np.maximum(columns[f"pixel_{name}_origin"], columns[f"pixel_{name}_reverse"])
     return columns
 
 
@@ -264,9 +262,7 @@ def _pixel_mean(column: str, *, name: str | None = None, headline: bool = True) 
 
 
 def _image(name: str, function: Callable[..., Floats], *, headline: bool = True) -> Metric:
-    return Metric(
-        name, lambda columns, weights: function(columns.images, weights), column=None, headline=headline
-    )
+    return Metric(name, lambda columns, weights: function(columns.images, weights), column=None, headline=headline)
 
 
 def _of_counts(formula: Callable[[Counts], Floats]) -> Callable[..., Floats]:

@@ -15,9 +15,7 @@ from vilaco.evaluation import metrics
 
 Supervision = Literal["none", "image labels", "full masks"]
 
-VILACO = (
-    "Sheng et al., ViLaCo, AAAI 40(2), 2026, and the rows it compares with (doi 10.1609/aaai.v40i2.37068)"
-)
+VILACO = "Sheng et al., ViLaCo, AAAI 40(2), 2026, and the rows it compares with (doi 10.1609/aaai.v40i2.37068)"
 DINOV3_IML = "Protocol-MVSS table of the DINOv3-IML README"
 
 

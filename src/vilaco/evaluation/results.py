@@ -71,9 +71,7 @@ class ProfileResult(_Frozen):
         for figure in self.figures:
             if figure.name == name:
                 return figure
-        raise KeyError(
-            f"profile {self.profile} has no figure {name}; it has {[f.name for f in self.figures]}"
-        )
+        raise KeyError(f"profile {self.profile} has no figure {name}; it has {[f.name for f in self.figures]}")
 
 
 class Problem(_Frozen):
@@ -171,9 +169,7 @@ class EvaluationReport(_Frozen):
         written = {
             folder / "evaluation.json": self.model_dump_json(indent=1) + "\n",
             folder / "metrics.csv": self.metrics_csv(),
-            folder / "images.csv": to_csv(
-                list(ImageRow.model_fields), [row.model_dump() for row in self.images]
-            ),
+            folder / "images.csv": to_csv(list(ImageRow.model_fields), [row.model_dump() for row in self.images]),
         }
         for path, text in written.items():
             write_atomically(path, text.encode())

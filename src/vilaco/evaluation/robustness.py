@@ -69,9 +69,7 @@ class RobustnessReport(BaseModel):
     def csv(self) -> str:
         """A row a figure and rung."""
         shared = {"method": self.method, "data": self.data, "ladder": self.ladder, "seed": self.seed}
-        return to_csv(
-            [*shared, *RobustnessRow.model_fields], [shared | row.model_dump() for row in self.rows]
-        )
+        return to_csv([*shared, *RobustnessRow.model_fields], [shared | row.model_dump() for row in self.rows])
 
     def save(self, folder: Path) -> list[Path]:
         """Write ``robustness.json``, ``robustness.csv`` and ``robustness.png``.

@@ -41,9 +41,7 @@ def plot_robustness(report: RobustnessReport) -> bytes:
                 color=f"C{index}",
                 alpha=0.15,
             )
-        panel.set_xticks(
-            list(places), ["clean" if r.family == "clean" else str(r.level or "") for r in steps]
-        )
+        panel.set_xticks(list(places), ["clean" if r.family == "clean" else str(r.level or "") for r in steps])
         panel.set_title(family)
         panel.set_xlabel(_AXIS.get(family, "JPEG quality"))
         panel.set_ylim(0, 1)

@@ -92,18 +92,14 @@ class SavedPredictions:
     def _find(self, relative: Path) -> Path:
         named = [path for path in self._by_stem.get(relative.name, []) if path.parent == relative.parent]
         if not named and self._images_by_path[relative.with_suffix("")] > 1:
-            reason = (
-                f"several images are named {relative.with_suffix('')}.*; name predictions {relative.name}.*"
-            )
+            reason = f"several images are named {relative.with_suffix('')}.*; name predictions {relative.name}.*"
             raise ImageError(relative, reason, code="prediction_ambiguous")
         same_stem = self._by_stem.get(relative.stem, [])
         found = named or [path for path in same_stem if path.parent == relative.parent]
         if not found and self._images_by_stem[relative.stem] == 1:
             found = same_stem
         if not found:
-            reason = (
-                f"no prediction named {relative.with_suffix('')}.* ({', '.join(SUFFIXES)}) in {self._folder}"
-            )
+            reason = f"no prediction named {relative.with_suffix('')}.* ({', '.join(SUFFIXES)}) in {self._folder}"
             raise ImageError(relative, reason, code="prediction_missing")
         folders = sorted({path.parent.as_posix() for path in found})
         if len(folders) > 1:
@@ -194,9 +190,7 @@ def _detection_scores(path: Path) -> dict[str, list[tuple[str, float]]]:
                     raise ValueError(score)
                 scores[image.name].append((image.as_posix(), score))
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{path}, line {number}: not a result with path and detection_score in [0, 1]"
-            ) from error
+            raise DataError(f"{path}, line {number}: not a result with path and detection_score in [0, 1]") from error
     return scores
 
 

@@ -23,9 +23,7 @@ class AdapterConfig(BaseModel):
     dropout: float = Field(0.1, ge=0, lt=1)
 
 
-def partition_windows(
-    tokens: Tensor, grid: tuple[int, int], window: int, shift: int
-) -> tuple[Tensor, Tensor]:
+def partition_windows(tokens: Tensor, grid: tuple[int, int], window: int, shift: int) -> tuple[Tensor, Tensor]:
     """Cut the patch grid into windows, zero-padded at the borders.
 
     Window borders lie at ``shift + k * window`` in both directions; nothing wraps around, so opposite edges of the
@@ -38,7 +36,8 @@ def partition_windows(
         shift: 0 for plain windows, ``window // 2`` for half-shifted ones.
 
     Returns:
-        Windows ``(B, num_windows, window**2, D)``, and which of their cells are real patches ``(num_windows, window**2)``.
+        Windows ``(B, num_windows, window**2, D)``, and which of their cells are real patches, shape
+        ``(num_windows, window**2)``.
     """
     h, w = grid
     before = (window - shift) % window
@@ -77,9 +76,7 @@ class WindowAttention(nn.Module):
     def forward(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """Attend inside each window; ``(B, N, D)`` to ``(B, N, D)``."""
         windows, inside = partition_windows(self.qkv(tokens), grid, self.window, self.shift)
-        q, k, v = windows.unflatten(3, (3, self.num_heads, -1)).permute(
-            3, 0, 1, 4, 2, 5
-        )  # each (B, nW, heads, S, D')
+        q, k, v = windows.unflatten(3, (3, self.num_heads, -1)).permute(3, 0, 1, 4, 2, 5)  # each (B, nW, heads, S, D')
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=inside[:, None, None, :])
         return self.out(merge_windows(mixed.transpose(2, 3).flatten(3), grid, self.window, self.shift))
 
@@ -114,8 +111,8 @@ def patch_distances(grid: tuple[int, int], *, like: Tensor) -> Tensor:
 class GlobalGraph(nn.Module):
     """Two row-softmaxed graphs over all patches, X_g = GELU([softmax(H_sim) X; softmax(H_dis) X] W).
 
-    H_sim is cosine similarity over a learned temperature, H_dis the negative distance over a learned scale (in patches);
-    ``[;]`` joins along features, so W is ``(2D, D)``.
+    H_sim is cosine similarity over a learned temperature, H_dis the negative distance over a learned scale (in
+    patches); ``[;]`` joins along features, so W is ``(2D, D)``.
     """
 
     def __init__(self, embed_dim: int) -> None:
@@ -139,8 +136,7 @@ class LGSAdapter(nn.Module):
     def __init__(self, embed_dim: int, config: AdapterConfig) -> None:
         super().__init__()
         self.local = nn.ModuleList(
-            LocalLayer(embed_dim, config, shift=(index % 2) * (config.window // 2))
-            for index in range(config.depth)
+            LocalLayer(embed_dim, config, shift=(index % 2) * (config.window // 2)) for index in range(config.depth)
         )
         self.graph = GlobalGraph(embed_dim)
 

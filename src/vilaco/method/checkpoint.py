@@ -84,7 +84,5 @@ def load_checkpoint(folder: Path, encoder: VisionLanguageEncoder | None = None) 
     try:
         model.load_trainable_state(load_tensors(data))
     except (SafetensorError, RuntimeError) as error:
-        raise ModelError(
-            f"{folder / WEIGHTS}: does not fit {CONFIG} ({str(error).splitlines()[0]})"
-        ) from None
+        raise ModelError(f"{folder / WEIGHTS}: does not fit {CONFIG} ({str(error).splitlines()[0]})") from None
     return model.eval(), hashlib.sha256(data).hexdigest()

@@ -9,9 +9,7 @@ class CoarseHeadConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    topk_divisor: int = Field(
-        16, ge=1
-    )  # K = ceil(N / 16): a splice of a sixteenth of the picture still fills all K
+    topk_divisor: int = Field(16, ge=1)  # K = ceil(N / 16): a splice of a sixteenth of the picture still fills all K
 
 
 def topk_mean_logits(patch_logits: Tensor, *, divisor: int) -> Tensor:

@@ -35,9 +35,7 @@ def describe_model(model: ViLaCo) -> list[BoxSize]:
     root = type(model).__name__
     total = _box("total", model, flops["Global"])
     boxes = [
-        _box(name, box, flops.get(f"{root}.{name}", 0))
-        for name, box in model.named_children()
-        if name != "encoder"
+        _box(name, box, flops.get(f"{root}.{name}", 0)) for name, box in model.named_children() if name != "encoder"
     ]
     # The encoder is not called as a module, so what the boxes do not account for is its own.
     encoder = _box("encoder", model.encoder, (flops["Global"] - sum(2 * box.multiply_adds for box in boxes)))

@@ -74,9 +74,7 @@ class MaskDecoder(nn.Module):
         self.reduce = nn.Linear(embed_dim, config.patch_channels) if with_patches else None
         channels = num_prompts + (config.patch_channels if with_patches else 0)
         self.stem = _conv_block(channels, config.channels)
-        self.blocks = nn.ModuleList(
-            _conv_block(config.channels, config.channels) for _ in range(config.upsamplings)
-        )
+        self.blocks = nn.ModuleList(_conv_block(config.channels, config.channels) for _ in range(config.upsamplings))
         self.out = nn.Conv2d(config.channels, 1, kernel_size=1)
 
     def forward(self, similarity: Tensor, tokens: Tensor, size: tuple[int, int]) -> Tensor:
@@ -105,9 +103,7 @@ class FineHead(nn.Module):
 
     def __init__(self, num_prompts: int, embed_dim: int, config: FineHeadConfig) -> None:
         super().__init__()
-        self.log_similarity_temperature = nn.Parameter(
-            torch.tensor(math.log(0.07))
-        )  # CLIP's own starting point
+        self.log_similarity_temperature = nn.Parameter(torch.tensor(math.log(0.07)))  # CLIP's own starting point
         self.decoder = MaskDecoder(num_prompts, embed_dim, config)
         low, high = THETA_RANGE
         self.theta_logit = nn.Parameter(torch.tensor((config.init_theta - low) / (high - low)).logit())

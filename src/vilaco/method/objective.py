@@ -19,9 +19,7 @@ class ObjectiveConfig(BaseModel):
     coarse: bool = True
     fine: bool = True
     consistency: bool = True
-    warmup_share: float = Field(
-        0.1, ge=0, lt=1
-    )  # T_w over T_total: the mask must mean something before Eq. 6 uses it
+    warmup_share: float = Field(0.1, ge=0, lt=1)  # T_w over T_total: the mask must mean something before Eq. 6 uses it
     cpc: ConsistencyConfig = ConsistencyConfig()
 
 
@@ -72,9 +70,7 @@ def vilaco_losses(
         The total and its parts.
     """
     target = labels.float()
-    coarse = (
-        F.binary_cross_entropy_with_logits(output.image_logits.float(), target) if config.coarse else None
-    )
+    coarse = F.binary_cross_entropy_with_logits(output.image_logits.float(), target) if config.coarse else None
     fine = F.binary_cross_entropy(output.fine_scores, target) if config.fine else None
     weight = consistency_weight(epoch, warmup=config.warmup_share * num_epochs, total=num_epochs)
     consistency = None

@@ -54,9 +54,7 @@ class LearnablePrompt(nn.Module):
         num_contexts = 1 if config.shared_context else self.num_words
         token_dim = word_embeddings[0].shape[1]
         context = torch.empty(num_contexts, config.context_length, token_dim)
-        self.context = (
-            nn.Parameter(nn.init.normal_(context, std=config.init_std)) if context.numel() else None
-        )
+        self.context = nn.Parameter(nn.init.normal_(context, std=config.init_std)) if context.numel() else None
 
     def forward(self) -> list[Tensor]:
         """Return one prompt of token embeddings per label word, each ``(l + n_i, token_dim)``."""

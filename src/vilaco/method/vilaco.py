@@ -40,17 +40,13 @@ class ViLaCoConfig(BaseModel):
     aggregator: AggregatorConfig | None = AggregatorConfig()
     coarse_head: CoarseHeadConfig = CoarseHeadConfig()
     fine_head: FineHeadConfig = FineHeadConfig()
-    score_from: Literal["both", "coarse", "fine"] = (
-        "both"  # the paper does not say which head scores the image
-    )
+    score_from: Literal["both", "coarse", "fine"] = "both"  # the paper does not say which head scores the image
     map_from: Literal["fine", "coarse"] = "fine"  # "coarse" when the fine head is not trained
 
     @model_validator(mode="after")
     def _heads_agree(self) -> "ViLaCoConfig":
         if self.map_from == "coarse" and self.score_from != "coarse":
-            raise ValueError(
-                "map_from 'coarse' means the fine head is not trained; set score_from to 'coarse' too"
-            )
+            raise ValueError("map_from 'coarse' means the fine head is not trained; set score_from to 'coarse' too")
         return self
 
 

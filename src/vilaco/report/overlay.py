@@ -79,9 +79,7 @@ def side_by_side(
     small = resize_pixels(pixels, size)
     values = resize_map(localization_map, size)
     mask = resize_map(pred_mask, size) > 0.5
-    return titled_row(
-        [("photo", small), ("overlay", draw_overlay(small, values, mask)), ("map", heat_colours(values))]
-    )
+    return titled_row([("photo", small), ("overlay", draw_overlay(small, values, mask)), ("map", heat_colours(values))])
 
 
 def titled_row(pictures: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:

@@ -25,9 +25,7 @@ LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's checkpoints, written whole or not at all; the one before is kept beside the last."""
 
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
-    ) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write to a temporary file, then rename."""
         path = Path(path)
         buffer = io.BytesIO()
@@ -103,11 +101,7 @@ class ExampleOverlays(L.Callback):
         """Write ``epoch_NNN.jpg`` when it is time."""
         epoch = trainer.current_epoch + 1
         last = epoch == trainer.max_epochs
-        if (
-            not trainer.is_global_zero
-            or (epoch % self.every and not last)
-            or not isinstance(module, ViLaCoModule)
-        ):
+        if not trainer.is_global_zero or (epoch % self.every and not last) or not isinstance(module, ViLaCoModule):
             return
         panels = [self._panel(module, index) for index in self.indices]
         width = max(panel.shape[1] for panel in panels)

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -100,9 +101,7 @@ def train(
     usable, skipped = _read(records, progress)
     keep, held_out = _split(records, usable, recipe)
 
-    encoder = (encoder or load_encoder(recipe.model.encoder)).to(
-        "cuda" if torch.cuda.is_available() else "cpu"
-    )
+    encoder = (encoder or load_encoder(recipe.model.encoder)).to("cuda" if torch.cuda.is_available() else "cpu")
     size = recipe.model.image_size
     train_images = WeakImages(keep, size=size, config=recipe.augmentation, seed=settings.seed)
     val_images = WeakImages(held_out, size=size, config=recipe.augmentation, seed=settings.seed)
@@ -115,9 +114,7 @@ def train(
 
     facts = _facts(recipe, encoder, keep, held_out, skipped)
     if not resume:
-        write_atomically(
-            out / RECIPE_FILE, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode()
-        )
+        write_atomically(out / RECIPE_FILE, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode())
         write_json(out / RUN_FILE, facts)
     keep_best = KeepBest(out / "model", facts)
     trainer = _trainer(
@@ -145,9 +142,7 @@ def train(
     except SystemExit:  # how Lightning ends on Ctrl-C
         signal.signal(signal.SIGINT, handler)
     if not trainer.interrupted:
-        write_json(
-            out / RUN_FILE, {**facts, "seconds": round(time.monotonic() - started, 1), "resumed": resume}
-        )
+        write_json(out / RUN_FILE, {**facts, "seconds": round(time.monotonic() - started, 1), "resumed": resume})
     return TrainingSummary(out / "model", keep_best.best_epoch, keep_best.best, skipped, trainer.interrupted)
 
 
@@ -165,13 +160,13 @@ class _Batches(L.LightningDataModule):
         settings = self.recipe.training
         labels = [record.label for record in _records(self.train_set)]
         # Epochs behind us; on a resume trainer.current_epoch still lags by one when this is asked for.
-        epoch = self.trainer.fit_loop.epoch_progress.current.processed
+        progress: Any = self.trainer.fit_loop.epoch_progress.current
         batches = balanced_batches(
             labels,
             batch_size=settings.batch_size,
             num_views=settings.cache_views,
             seed=settings.seed,
-            epoch=epoch,
+            epoch=progress.processed,
         )
         rank, world = self.trainer.global_rank, self.trainer.world_size
         return self._loader(self.train_set, [batch[rank::world] for batch in batches])
@@ -187,9 +182,7 @@ class _Batches(L.LightningDataModule):
         mine = keys[rank::world]
         return self._loader(self.val_set, [mine[start : start + size] for start in range(0, len(mine), size)])
 
-    def _loader(
-        self, dataset: WeakImages | CachedFeatures, batches: list[list[tuple[int, int]]]
-    ) -> DataLoader:
+    def _loader(self, dataset: WeakImages | CachedFeatures, batches: list[list[tuple[int, int]]]) -> DataLoader:
         workers = self.recipe.training.num_workers
         return DataLoader(dataset, batch_sampler=batches, num_workers=workers)  # type: ignore[arg-type]
 
@@ -214,9 +207,7 @@ def _read(records: Sequence[Record], progress: Progress) -> tuple[list[WeakRecor
         raise DataError(f"{len(usable)} readable images; training needs at least {MIN_IMAGES}")
     for label, name in ((AUTHENTIC, "authentic"), (TAMPERED, "tampered")):
         if not counts[label]:
-            raise DataError(
-                f"no {name} image among the {len(usable)} readable ones; training needs both kinds"
-            )
+            raise DataError(f"no {name} image among the {len(usable)} readable ones; training needs both kinds")
     return usable, skipped
 
 

@@ -16,9 +16,9 @@ from vilaco.training.recipe import Recipe
 class ViLaCoModule(L.LightningModule):
     """Train a :class:`~vilaco.method.vilaco.ViLaCo` by a recipe.
 
-    Batches hold ``label`` and either ``pixels`` ``(B, 3, S, S)`` uint8 or, from the cache, ``patch_features`` ``(B, N, D)``.
-    All randomness of a step follows from the seed and the step's number, so training goes on after an interruption as if
-    nothing had happened.
+    Batches hold ``label`` and either ``pixels`` ``(B, 3, S, S)`` uint8 or, from the cache, ``patch_features``
+    ``(B, N, D)``. All randomness of a step follows from the seed and the step's number, so training goes on after an
+    interruption as if nothing had happened.
     """
 
     def __init__(self, recipe: Recipe, encoder: VisionLanguageEncoder | None = None) -> None:
@@ -59,16 +59,14 @@ class ViLaCoModule(L.LightningModule):
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         """Collect image scores; nothing pixel-level exists here."""
-        self._validation.append(
-            (self.run_network(batch).detection_scores.float().cpu(), batch["label"].cpu())
-        )
+        self._validation.append((self.run_network(batch).detection_scores.float().cpu(), batch["label"].cpu()))
 
     def on_validation_epoch_end(self) -> None:
         """Image-level metrics of the held-out share, which alone choose the checkpoint."""
         gathered = [torch.cat(column) for column in zip(*self._validation, strict=True)]
         self._validation.clear()
         if self.trainer.world_size > 1:
-            gathered = [self.all_gather(column).flatten().cpu() for column in gathered]
+            gathered = [torch.as_tensor(self.all_gather(column)).flatten().cpu() for column in gathered]
         scores, labels = gathered
         images = ImageScores.of(labels, scores)
         self.log("val/image_auc", float(image_auc(images)[0]), prog_bar=True, sync_dist=True)
@@ -80,7 +78,7 @@ class ViLaCoModule(L.LightningModule):
         settings = self.recipe.training
         return torch.optim.AdamW(trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Trainable weights only: a checkpoint never holds the encoder."""
         return self.model.trainable_state()
 

@@ -33,9 +33,7 @@ class TrainingConfig(BaseModel):
     learning_rate: float = Field(1e-4, gt=0)
     weight_decay: float = Field(0.01, ge=0)  # AdamW's default; the paper gives none
     gradient_clip: float | None = Field(1.0, gt=0)
-    precision: Literal["auto", "32-true", "bf16-mixed"] = (
-        "auto"  # auto: bfloat16 where the hardware multiplies it
-    )
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"  # auto: bfloat16 where the hardware multiplies it
     validation_share: float = Field(0.15, gt=0, lt=0.5)  # of the training images, held out by group
     cache_views: int | None = Field(
         4, ge=1
@@ -66,9 +64,7 @@ class Recipe(BaseModel):
 
 def recipe_names() -> list[str]:
     """Names of the recipes that come with the package."""
-    return sorted(
-        entry.name.removesuffix(".yaml") for entry in files(__package__).joinpath("recipes").iterdir()
-    )
+    return sorted(entry.name.removesuffix(".yaml") for entry in files(__package__).joinpath("recipes").iterdir())
 
 
 def load_recipe(name_or_path: str, *, overrides: Iterable[str] = (), without: Iterable[str] = ()) -> Recipe:
@@ -94,9 +90,7 @@ def load_recipe(name_or_path: str, *, overrides: Iterable[str] = (), without: It
     elif Path(name_or_path).is_file():
         text = Path(name_or_path).read_text()
     else:
-        raise ConfigError(
-            f"unknown recipe {name_or_path!r}: not a file, and the shipped ones are {recipe_names()}"
-        )
+        raise ConfigError(f"unknown recipe {name_or_path!r}: not a file, and the shipped ones are {recipe_names()}")
     values = yaml.safe_load(text)
     settings = [*_ablation_settings(without), *overrides]
     for setting in settings:

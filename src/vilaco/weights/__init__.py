@@ -44,9 +44,7 @@ def find_model(name: str | Path = DEFAULT) -> ModelReference:
     if str(name).count("/") == 1:
         return ModelReference(str(name), _fetch(str(name)))
     shipped = ", ".join(model.name for model in shipped_models())
-    raise ModelError(
-        f"{name}: no such model; give a folder, a hub name org/name[@revision], or one of: {shipped}"
-    )
+    raise ModelError(f"{name}: no such model; give a folder, a hub name org/name[@revision], or one of: {shipped}")
 
 
 def _fetch(name: str) -> Path:

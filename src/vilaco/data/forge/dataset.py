@@ -165,9 +165,7 @@ def forge_dataset(
         raise ConfigError(f"need count >= 1, seed >= 0, workers >= 1, got {count}, {seed}, {workers}.")
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(
-            f"{out}: exists and is not an empty folder; forged pictures are not mixed with other files."
-        )
+        raise DataError(f"{out}: exists and is not an empty folder; forged pictures are not mixed with other files.")
 
     forger = _Forger(PhotoPool(photos, segments=segments, max_side=config.max_side), out, seed, config)
     for folder in ("authentic", "tampered", "masks"):
@@ -200,9 +198,7 @@ class _Forger:
     def make(self, group: int, jobs: Sequence[_Job]) -> _Chunk:
         """Make the pictures of some jobs of one group."""
         members = self.photos.members(group)
-        skipped = {
-            i: self.photos.unreadable[i] for i in self.photos.groups[group] if i in self.photos.unreadable
-        }
+        skipped = {i: self.photos.unreadable[i] for i in self.photos.groups[group] if i in self.photos.unreadable}
         chunk = _Chunk(group, used=set(members), unreadable=skipped)
         if not members:
             chunk.undone.extend(jobs)
@@ -211,9 +207,7 @@ class _Forger:
             order = _rng(self.seed, HOSTS, job.run).permutation(members)
             host = int(order[job.place // 2 % len(members)])
             rng = _rng(self.seed, PICTURES, job.index)
-            chunk.rows.append(
-                self._write(job, make_example(self.photos, rng, self.config, host=host, label=job.label))
-            )
+            chunk.rows.append(self._write(job, make_example(self.photos, rng, self.config, host=host, label=job.label)))
         return chunk
 
     def _write(self, job: _Job, example: Example) -> _Row:
@@ -267,9 +261,7 @@ def _make_all(
         if not fertile:
             raise DataError(f"none of the {len(forger.photos.paths)} photos can be read.")
         done = {row.index for chunk in made for row in chunk.rows}
-        undone = sorted(
-            (job for jobs in plan.values() for job in jobs if job.index not in done), key=_by_index
-        )
+        undone = sorted((job for jobs in plan.values() for job in jobs if job.index not in done), key=_by_index)
         again: dict[int, list[_Job]] = {}
         for position, job in enumerate(undone):
             again.setdefault(fertile[position % len(fertile)], []).append(job)
@@ -344,9 +336,7 @@ def _rng(seed: int, *key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
-def _configure(
-    config: ForgeConfig | None, tampered_share: float | None, size: tuple[int, int] | None
-) -> ForgeConfig:
+def _configure(config: ForgeConfig | None, tampered_share: float | None, size: tuple[int, int] | None) -> ForgeConfig:
     config = config or ForgeConfig()
     given = {"tampered_share": tampered_share, "size": size}
     try:
@@ -354,9 +344,7 @@ def _configure(
             **(config.model_dump() | {name: value for name, value in given.items() if value is not None})
         )
     except ValueError as error:
-        raise ConfigError(
-            f"tampered_share must be in [0, 1] and sizes at least 64 pixels, got {given}."
-        ) from error
+        raise ConfigError(f"tampered_share must be in [0, 1] and sizes at least 64 pixels, got {given}.") from error
 
 
 def _finish(forger: _Forger, chunks: Sequence[_Chunk], finished: bool, seconds: float) -> ForgeSummary:
@@ -378,8 +366,7 @@ def _finish(forger: _Forger, chunks: Sequence[_Chunk], finished: bool, seconds: 
         shown = tampered[:: max(1, len(tampered) // SHEET)][:SHEET]
         captions = (f"{row.path.split('/')[1]}  {row.operation} ({row.shape})" for row in shown)
         entries = [
-            SheetEntry(out / row.path, out / str(row.mask), words)
-            for row, words in zip(shown, captions, strict=True)
+            SheetEntry(out / row.path, out / str(row.mask), words) for row, words in zip(shown, captions, strict=True)
         ]
         write_atomically(sheet, encode_jpeg(contact_sheet(entries), 92, subsampling="4:4:4"))
     summary = ForgeSummary(

@@ -140,9 +140,7 @@ def make_example(
     )
 
 
-def forge(
-    photos: PhotoPool, host: View, history: History, rng: np.random.Generator, config: ForgeConfig
-) -> Forgery:
+def forge(photos: PhotoPool, host: View, history: History, rng: np.random.Generator, config: ForgeConfig) -> Forgery:
     """Forge one region of a view.
 
     Draws that leave hardly a trace (see :data:`MIN_CHANGED` and its neighbours) are drawn again with the

@@ -172,9 +172,7 @@ def draw_history(photo_size: tuple[int, int], rng: np.random.Generator, config: 
     method = str(rng.choice(list(METHODS), p=(0.35, 0.25, 0.3, 0.1)))
     web_save = _draw_jpeg(rng, 60, 96) if rng.random() < config.web_save_share else None
     final = (
-        None
-        if rng.random() < config.png_share
-        else _draw_jpeg(rng, *((88, 100) if rng.random() < 0.5 else (60, 95)))
+        None if rng.random() < config.png_share else _draw_jpeg(rng, *((88, 100) if rng.random() < 0.5 else (60, 95)))
     )
 
     trimmed = (crop[0] + crop[1], crop[2] + crop[3])
@@ -228,9 +226,7 @@ def apply_edit(pixels: np.ndarray, edit: Edit) -> np.ndarray:
         return np.asarray(cv2.addWeighted(pixels, 1.0 + 0.35 * strength, grey, -0.35 * strength, 0.0))
     if edit.kind == "sharpen":
         amount = 0.2 + 0.4 * abs(strength)
-        return np.asarray(
-            cv2.addWeighted(pixels, 1.0 + amount, cv2.GaussianBlur(pixels, (0, 0), 1.0), -amount, 0.0)
-        )
+        return np.asarray(cv2.addWeighted(pixels, 1.0 + amount, cv2.GaussianBlur(pixels, (0, 0), 1.0), -amount, 0.0))
     if edit.kind == "blur":
         return np.asarray(cv2.GaussianBlur(pixels, (0, 0), 0.35 + 0.45 * abs(strength)))
     assert edit.kind == "grain", edit.kind

@@ -50,9 +50,7 @@ class PhotoPool:
         size = group_size or int(np.clip(len(self.paths) // 10, 2, 8))
         starts = range(0, len(self.paths), size)
         self.groups = tuple(tuple(range(s, min(s + size, len(self.paths)))) for s in starts)
-        if (
-            len(self.groups) > 1 and len(self.groups[-1]) == 1
-        ):  # a photo alone could not take part in a splice
+        if len(self.groups) > 1 and len(self.groups[-1]) == 1:  # a photo alone could not take part in a splice
             self.groups = (*self.groups[:-2], self.groups[-2] + self.groups[-1])
         self._group_of = {index: group for group, members in enumerate(self.groups) for index in members}
         self._segments = _match_segments(self.paths, segments)
@@ -83,9 +81,7 @@ class PhotoPool:
             self.unreadable[index] = error.reason
             return None
         if min(pixels.shape[:2]) < MIN_SIDE:
-            self.unreadable[index] = (
-                f"smaller than {MIN_SIDE} pixels a side ({pixels.shape[1]}x{pixels.shape[0]})"
-            )
+            self.unreadable[index] = f"smaller than {MIN_SIDE} pixels a side ({pixels.shape[1]}x{pixels.shape[0]})"
             return None
         factor = self._max_side / max(pixels.shape[:2])
         if factor < 1.0:
@@ -189,14 +185,10 @@ def load_segments(path: Path) -> list[np.ndarray]:
     try:
         from scipy.io import loadmat
     except ImportError as error:
-        raise DataError(
-            f"{path}: reading .mat segmentations needs scipy: pip install 'vilaco[train]'."
-        ) from error
+        raise DataError(f"{path}: reading .mat segmentations needs scipy: pip install 'vilaco[train]'.") from error
     try:
         truth = loadmat(path, variable_names=["groundTruth"])["groundTruth"]
-        return [
-            np.ascontiguousarray(person["Segmentation"][0, 0], dtype=np.uint16) for person in truth.ravel()
-        ]
+        return [np.ascontiguousarray(person["Segmentation"][0, 0], dtype=np.uint16) for person in truth.ravel()]
     except Exception as error:  # scipy's reader raises whatever the damaged bytes lead to
         raise DataError(f"{path}: not a BSDS500 segmentation ({type(error).__name__}: {error}).") from error
 

@@ -16,9 +16,7 @@ CANDIDATES = 12
 """Places looked at for texture; the one that continues the region's surroundings best is taken."""
 
 
-def remove(
-    host: np.ndarray, shape: Shape, frame: Frame, rng: np.random.Generator, config: ForgeConfig
-) -> Patch | None:
+def remove(host: np.ndarray, shape: Shape, frame: Frame, rng: np.random.Generator, config: ForgeConfig) -> Patch | None:
     """Fill a region of ``host`` as if what was there had been taken out.
 
     Small regions are mostly inpainted by OpenCV (Telea 2004, or Navier-Stokes: Bertalmio et al. 2001), with
@@ -97,10 +95,7 @@ def heal(
     difference = cv2.resize(gap, small, interpolation=cv2.INTER_AREA)
     weight = cv2.resize(known, small, interpolation=cv2.INTER_AREA)
     sigma = spread / shrink
-    smooth = (
-        cv2.GaussianBlur(difference, (0, 0), sigma)
-        / (cv2.GaussianBlur(weight, (0, 0), sigma) + 1e-4)[..., None]
-    )
+    smooth = cv2.GaussianBlur(difference, (0, 0), sigma) / (cv2.GaussianBlur(weight, (0, 0), sigma) + 1e-4)[..., None]
     smooth = cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.clip(np.rint(best + smooth), 0, 255).astype(np.uint8)
 

@@ -132,16 +132,11 @@ def _segment(
     for label in rng.permutation(fitting):
         whole = (inner == label).astype(np.uint8)
         x, y, w, h = cv2.boundingRect(whole)
-        count, pieces, stats, _ = cv2.connectedComponentsWithStats(
-            whole[y : y + h, x : x + w], connectivity=4
-        )
+        count, pieces, stats, _ = cv2.connectedComponentsWithStats(whole[y : y + h, x : x + w], connectivity=4)
         piece = 1 + int(np.argmax(stats[1:count, cv2.CC_STAT_AREA]))
         left, top, width, height, area = (int(value) for value in stats[piece])
         mask = pieces[top : top + height, left : left + width] == piece
-        if (
-            area < min_area * inner.size
-            or _border_contact(mask, y + top, x + left, inner.shape) > MAX_BORDER_CONTACT
-        ):
+        if area < min_area * inner.size or _border_contact(mask, y + top, x + left, inner.shape) > MAX_BORDER_CONTACT:
             continue
         return Shape(mask, frame.top + y + top, frame.left + x + left, "segment")
     return None

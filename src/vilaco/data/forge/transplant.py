@@ -109,9 +109,7 @@ def _warp(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Map the shape's box, by ``linear`` around its centre, into a box of ``size``; pixels and region."""
     height, width = shape.mask.shape
-    if np.array_equal(
-        np.abs(linear), np.eye(2)
-    ):  # no resampling: the very pixels, as a plain paste keeps them
+    if np.array_equal(np.abs(linear), np.eye(2)):  # no resampling: the very pixels, as a plain paste keeps them
         pixels = donor[shape.top : shape.top + height, shape.left : shape.left + width]
         mirrored = slice(None, None, -1) if linear[0, 0] < 0 else slice(None)
         return pixels[:, mirrored].copy(), shape.mask[:, mirrored]

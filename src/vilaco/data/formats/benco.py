@@ -65,9 +65,7 @@ def read_benco_json(file: Path) -> list[Record]:
         raise NotThisFormat("names data sets rather than images")
     base = base_folder(file, entries[0][0])
     return [
-        Record(base / image, AUTHENTIC)
-        if mask.lower() == "negative"
-        else Record(base / image, TAMPERED, base / mask)
+        Record(base / image, AUTHENTIC) if mask.lower() == "negative" else Record(base / image, TAMPERED, base / mask)
         for image, mask in entries
     ]
 

@@ -62,8 +62,7 @@ def _read_sorted(originals: Path, forged: Path, mask: Path | None) -> list[Recor
     authentic = by_stem(images_under(originals))
     group_of = _groups(authentic)
     return [Record(path, AUTHENTIC, group=group_of(stem)) for stem, path in authentic.items()] + [
-        Record(path, TAMPERED, masks.get(path.stem.lower()), group_of(path.stem))
-        for path in images_under(forged)
+        Record(path, TAMPERED, masks.get(path.stem.lower()), group_of(path.stem)) for path in images_under(forged)
     ]
 
 

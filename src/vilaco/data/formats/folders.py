@@ -37,9 +37,7 @@ def read_folders(root: Path) -> list[Record]:
     ]
     if masks:
         stray = next(iter(masks.values()))
-        raise DataError(
-            f"{stray}: no image of this name under {folders[TAMPERED]} ({len(masks)} such masks)."
-        )
+        raise DataError(f"{stray}: no image of this name under {folders[TAMPERED]} ({len(masks)} such masks).")
     if not records:
         raise DataError(f"{root}: authentic/ and tampered/ hold no images.")
     return records

@@ -73,9 +73,7 @@ def by_stem(paths: Iterable[Path]) -> dict[str, Path]:
     for path in paths:
         stem = path.stem.lower()
         if stem in found:
-            raise DataError(
-                f"{path}: same name as {found[stem]}, so an image cannot be paired with one of them."
-            )
+            raise DataError(f"{path}: same name as {found[stem]}, so an image cannot be paired with one of them.")
         found[stem] = path
     return found
 

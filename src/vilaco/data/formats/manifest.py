@@ -47,9 +47,7 @@ def read_manifest(source: Path) -> list[Record]:
     for line, row in rows:
         record = _record(file, line, row)
         if record.path in line_of:
-            raise DataError(
-                f"{file}:{line}: path '{row['path']}' was on line {line_of[record.path]} already."
-            )
+            raise DataError(f"{file}:{line}: path '{row['path']}' was on line {line_of[record.path]} already.")
         line_of[record.path] = line
         records.append(record)
     if not records:

@@ -76,9 +76,7 @@ def read_trufor(file: Path) -> list[Record]:
 
 
 def _read_commas(file: Path, *, columns: tuple[int, ...]) -> list[Record]:
-    rows = [
-        (line, [cell.strip() for cell in text.split(",")]) for line, text in _lines(file, (".txt", ".csv"))
-    ]
+    rows = [(line, [cell.strip() for cell in text.split(",")]) for line, text in _lines(file, (".txt", ".csv"))]
     if rows[0][1][:2] == ["img", "mask"] and len(rows) > 1:
         rows = rows[1:]
     line, first = rows[0]

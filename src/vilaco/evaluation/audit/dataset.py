@@ -124,9 +124,7 @@ def audit_dataset(
         unlabelled=unlabelled,
         duplicates=len(records) - unlabelled - len(labelled),
         unreadable=len(problems),
-        tampered_with_mask=sum(
-            image.record.mask is not None for image in images if image.record.label == TAMPERED
-        ),
+        tampered_with_mask=sum(image.record.mask is not None for image in images if image.record.label == TAMPERED),
         masks_unusable=len(regions.unusable),
         masks_resized=len(regions.resized),
         scenes=len(set(groups)),
@@ -167,15 +165,11 @@ def _refuse_too_few(data: str, labels: NDArray[np.bool_], groups: Sequence[str],
             )
 
 
-def _measure(
-    record: Record, metadata: FileMetadata, regions: Regions, pipeline: SavePipeline | None
-) -> AuditedImage:
+def _measure(record: Record, metadata: FileMetadata, regions: Regions, pipeline: SavePipeline | None) -> AuditedImage:
     photo = load_photo(record.path)
     size = photo.upright_size
     if min(size) < 8 * BLOCK:
-        raise ImageError(
-            record.path, f"{size[1]}x{size[0]} pixels are too few for an audit", code="too_small"
-        )
+        raise ImageError(record.path, f"{size[1]}x{size[0]} pixels are too few for an audit", code="too_small")
     image = AuditedImage(record, metadata)
     region = regions.region(record, photo)
     for history, (scale, quality) in HISTORIES.items():
@@ -225,9 +219,7 @@ class _Judges:
                 if min(labels.sum(), (~labels).sum()) < 2 * (self._folds.max() + 1):
                     continue
                 results.append(
-                    self._ask(
-                        rows, linear, region, history, defined=defined, can_be_shortcut=region == BACKGROUND
-                    )
+                    self._ask(rows, linear, region, history, defined=defined, can_be_shortcut=region == BACKGROUND)
                 )
         return results
 
@@ -270,7 +262,5 @@ class _Judges:
                 ("authentic, as stored", probed.scores[chosen]),
                 ("authentic, saved like the tampered", probed.rescore(rows, chosen)),
             ):
-                rates.append(
-                    AlarmRate(judge=judge, images=state, rate=float((scores > 0.5).mean()), count=len(chosen))
-                )
+                rates.append(AlarmRate(judge=judge, images=state, rate=float((scores > 0.5).mean()), count=len(chosen)))
         return tuple(rates)

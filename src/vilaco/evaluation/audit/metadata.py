@@ -89,9 +89,7 @@ def _describe(image: Image.Image, size: int) -> FileMetadata:
     pipeline = SavePipeline()
     luma_sampling: tuple[int, ...] = (0, 0)
     if isinstance(image, JpegImagePlugin.JpegImageFile):
-        tables = tuple(
-            tuple(min(int(s), 255) for s in image.quantization[k]) for k in sorted(image.quantization)
-        )
+        tables = tuple(tuple(min(int(s), 255) for s in image.quantization[k]) for k in sorted(image.quantization))
         code = JpegImagePlugin.get_sampling(image)
         pipeline = SavePipeline(tables[:2], code if code in (0, 1, 2) else 2)
         luma_sampling = tuple(image.layer[0][1:3])

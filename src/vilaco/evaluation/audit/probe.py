@@ -22,9 +22,7 @@ MakeClassifier = Callable[[int], ClassifierMixin]
 
 def forest(seed: int) -> ClassifierMixin:
     """Random forest, for metadata: takes tables and flags as they are. Classes weigh the same."""
-    return RandomForestClassifier(
-        40, min_samples_leaf=2, class_weight="balanced", random_state=seed, n_jobs=1
-    )
+    return RandomForestClassifier(40, min_samples_leaf=2, class_weight="balanced", random_state=seed, n_jobs=1)
 
 
 def linear(seed: int) -> ClassifierMixin:
@@ -68,9 +66,7 @@ class Probed:
         return scores
 
 
-def scene_folds(
-    labels: NDArray[np.bool_], groups: Sequence[str], *, folds: int, seed: int
-) -> NDArray[np.int64]:
+def scene_folds(labels: NDArray[np.bool_], groups: Sequence[str], *, folds: int, seed: int) -> NDArray[np.int64]:
     """Assign every image to a fold, scenes whole, both labels spread as evenly as scenes allow.
 
     Args:

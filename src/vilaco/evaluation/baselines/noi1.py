@@ -45,9 +45,7 @@ def noise_levels(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     Returns:
         One level for each 16x16 tile (8x8 wavelet coefficients), shape ``(H // 16, W // 16)``, 8-bit units.
     """
-    diagonal = cv2.sepFilter2D(plane, cv2.CV_32F, _HIGH_PASS, _HIGH_PASS, borderType=cv2.BORDER_REFLECT)[
-        ::2, ::2
-    ]
+    diagonal = cv2.sepFilter2D(plane, cv2.CV_32F, _HIGH_PASS, _HIGH_PASS, borderType=cv2.BORDER_REFLECT)[::2, ::2]
     rows, columns = diagonal.shape[0] // BLOCK, diagonal.shape[1] // BLOCK
     tiles = diagonal[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK).swapaxes(1, 2)
     medians = np.median(np.abs(tiles).reshape(rows, columns, -1), axis=2)
