@@ -275,6 +275,7 @@ def _trainer(
     settings = recipe.training
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
     warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # the frozen encoder
     warnings.filterwarnings("ignore", ".*number of training batches.*smaller than the logging interval.*")
     distributed = devices * num_nodes > 1

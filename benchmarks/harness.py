@@ -1,0 +1,122 @@
+"""What the benchmarks share: out-of-fold judging, and one table from any rows, data sets and re-saves."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from rich.progress import track
+
+from vilaco.data.records import Record
+from vilaco.data.split import grouped_folds
+from vilaco.encoders import load_encoder
+from vilaco.evaluation.baselines import get_baseline
+from vilaco.evaluation.evaluate import evaluate
+from vilaco.evaluation.localizer_predictor import LocalizerPredictor
+from vilaco.evaluation.prediction import Prediction, Predictor
+from vilaco.evaluation.results import EvaluationReport, Figure, Provenance
+from vilaco.images import Photo
+from vilaco.localizer import Localizer
+from vilaco.training.fit import train
+from vilaco.training.recipe import Recipe
+
+RESULTS = Path(__file__).parent / "results"
+FILES = {"raw": None, "jpeg80": 80}  # as the files are, and after a common re-save at JPEG quality 80
+COLUMNS = {
+    "P-F1@0.5": ("wscl", "pixel_f1_per_image_mean"),
+    "pixel AUC": ("full", "pixel_auc_per_image_mean"),
+    "I-F1": ("wscl", "image_f1_sen_spe_harmonic"),
+    "I-AUC": ("wscl", "image_auc"),
+}
+Row = Callable[[], tuple[Predictor, Provenance]]
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Judge each photo by the model that has not seen its scene.
+
+    Photos of other data sets, which no model has seen, go to the model of the first fold.
+    """
+
+    name: str
+    judges: Sequence[Predictor]
+    fold_of: dict[str, int]
+
+    def __call__(self, photo: Photo) -> Prediction:
+        return self.judges[self.fold_of.get(photo.source, 0)](photo)
+
+
+def train_out_of_fold(
+    name: str, records: Sequence[Record], recipe: Recipe, runs: Path, *, folds: int = 2, seed: int = 0
+) -> OutOfFold:
+    """Train one model per fold on the other folds' images; a finished run under ``runs`` is used again."""
+    encoder = load_encoder(recipe.model.encoder)
+    parts = grouped_folds(records, folds, seed)
+    judges = []
+    for index, held_out in enumerate(parts):
+        out = runs / f"fold{index}"
+        done = out / "done"
+        if not done.exists():
+            others = [record for part in parts if part is not held_out for record in part]
+            summary = train(others, recipe, out, resume=(out / "last.ckpt").exists(), encoder=encoder)
+            if summary.interrupted:
+                raise SystemExit(130)
+            done.touch()
+        judges.append(LocalizerPredictor(Localizer.load(out / "model")))
+    fold_of = {os.fspath(record.path): index for index, part in enumerate(parts) for record in part}
+    return OutOfFold(name, judges, fold_of)
+
+
+def baseline_row(name: str) -> tuple[Predictor, Provenance]:
+    """An untrained baseline."""
+    encoder = "embedded" if name == "zero_shot" else None
+    return get_baseline(name), Provenance(encoder=encoder, image_score="the baseline's own")
+
+
+def trained_row(name: str, records: Sequence[Record], recipe: Recipe, runs: Path) -> tuple[Predictor, Provenance]:
+    """A recipe trained out of fold."""
+    return train_out_of_fold(name, records, recipe, runs / name), Provenance(
+        encoder=recipe.model.encoder.family,
+        image_score="the model's detection score",
+        training_seed=recipe.training.seed,
+    )
+
+
+def measure(
+    rows: dict[str, Row], datasets: dict[str, Sequence[Record]], out: Path
+) -> dict[tuple[str, str, str], EvaluationReport]:
+    """Evaluate every row on every data set, raw and re-saved; each report is also saved under ``out``."""
+    reports = {}
+    for row, build in rows.items():
+        predictor, provenance = build()
+        for data, records in datasets.items():
+            for files, quality in FILES.items():
+                report = evaluate(
+                    predictor,
+                    records,
+                    ("wscl", "full"),
+                    data=data,
+                    mask_policy="resize",
+                    resave_jpeg_quality=quality,
+                    provenance=provenance,
+                    progress=partial(track, description=f"{row}, {data}, {files}", total=len(records)),
+                )
+                report.save(out / data / row / files)
+                reports[row, data, files] = report
+    return reports
+
+
+def cell(figure: Figure) -> str:
+    """A figure with its bootstrap interval."""
+    return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
+
+
+def markdown_table(reports: dict[tuple[str, str, str], EvaluationReport], data: str) -> list[str]:
+    """One line a row and re-save."""
+    lines = ["| method | files | " + " | ".join(COLUMNS) + " |", "|---|---|" + "---|" * len(COLUMNS)]
+    for (row, of, files), report in reports.items():
+        if of == data:
+            cells = " | ".join(cell(report[profile][name]) for profile, name in COLUMNS.values())
+            lines.append(f"| {row} | {files} | {cells} |")
+    return lines
