@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from rich.progress import track
@@ -84,27 +85,35 @@ def trained_row(name: str, records: Sequence[Record], recipe: Recipe, runs: Path
 
 
 def measure(
-    rows: dict[str, Row], datasets: dict[str, Sequence[Record]], out: Path
+    rows: dict[str, Row], datasets: dict[str, Sequence[Record]], out: Path, *, jobs: int
 ) -> dict[tuple[str, str, str], EvaluationReport]:
-    """Evaluate every row on every data set, raw and re-saved; each report is also saved under ``out``."""
-    reports = {}
-    for row, build in rows.items():
-        predictor, provenance = build()
-        for data, records in datasets.items():
-            for files, quality in FILES.items():
-                report = evaluate(
-                    predictor,
-                    records,
-                    ("wscl", "full"),
-                    data=data,
-                    mask_policy="resize",
-                    resave_jpeg_quality=quality,
-                    provenance=provenance,
-                    progress=partial(track, description=f"{row}, {data}, {files}", total=len(records)),
-                )
-                report.save(out / data / row / files)
-                reports[row, data, files] = report
-    return reports
+    """Evaluate every row on every data set, raw and re-saved; each report is also saved under ``out``.
+
+    Trained rows must be trained already: ``jobs`` processes of one thread each take a row and a data set at a time.
+    """
+    os.environ["OMP_NUM_THREADS"] = "1"  # read by the processes to come
+    tasks = [(row, data, files) for row in rows for data in datasets for files in FILES]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        futures = [
+            pool.submit(_measure, rows[row], row, data, datasets[data], files, out) for row, data, files in tasks
+        ]
+        reports = [future.result() for future in track(futures, description="evaluating")]
+    return dict(zip(tasks, reports, strict=True))
+
+
+def _measure(build: Row, row: str, data: str, records: Sequence[Record], files: str, out: Path) -> EvaluationReport:
+    predictor, provenance = build()
+    report = evaluate(
+        predictor,
+        records,
+        ("wscl", "full"),
+        data=data,
+        mask_policy="resize",
+        resave_jpeg_quality=FILES[files],
+        provenance=provenance,
+    )
+    report.save(out / data / row / files)
+    return report
 
 
 def cell(figure: Figure) -> str:

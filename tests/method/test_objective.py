@@ -111,15 +111,21 @@ def test_total_is_the_weighted_sum_of_hand_made_parts() -> None:
     torch.manual_seed(0)
     output, labels = make_output(), torch.tensor([1, 0])
     losses = vilaco_losses(output, labels, ObjectiveConfig(), epoch=100, num_epochs=100)
-    assert losses.coarse.item() == pytest.approx((math.log(2) + math.log(1 + math.exp(2))) / 2, rel=1e-5)
-    assert losses.fine.item() == pytest.approx(-(math.log(0.5) + math.log(0.75)) / 2, rel=1e-5)
-    assert losses.consistency_weight == pytest.approx(1 - math.exp(-1))
-    assert_close(losses.total, losses.coarse + losses.fine + losses.consistency_weight * losses.consistency)
+    assert losses.parts["coarse"].item() == pytest.approx((math.log(2) + math.log(1 + math.exp(2))) / 2, rel=1e-5)
+    assert losses.parts["fine"].item() == pytest.approx(-(math.log(0.5) + math.log(0.75)) / 2, rel=1e-5)
+    assert losses.weights == {"cpc": pytest.approx(1 - math.exp(-1))}
+    parts = losses.parts
+    assert_close(losses.total, parts["coarse"] + parts["fine"] + losses.weights["cpc"] * parts["cpc"])
 
 
 @pytest.mark.parametrize("part", ["coarse", "fine", "consistency"])
 def test_a_part_switched_off_is_gone(part: str) -> None:
     config = ObjectiveConfig(**{part: False})
     losses = vilaco_losses(make_output(), torch.tensor([1, 0]), config, epoch=50, num_epochs=100)
-    assert getattr(losses, part) is None
+    assert set(losses.parts) == {"coarse", "fine", "cpc"} - {"cpc" if part == "consistency" else part}
     assert torch.isfinite(losses.total)
+
+
+def test_something_must_count() -> None:
+    with pytest.raises(ValidationError, match="nothing would be learned"):
+        ObjectiveConfig(coarse=False, fine=False, consistency=False)

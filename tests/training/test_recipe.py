@@ -1,7 +1,9 @@
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from vilaco.errors import ConfigError
+from vilaco.method.methods import METHODS
 from vilaco.training.recipe import ABLATIONS, Recipe, load_recipe, recipe_names
 
 
@@ -15,7 +17,10 @@ def test_paper_recipe_is_the_papers_section_4_1() -> None:
     assert (recipe.augmentation.rescale, recipe.augmentation.resave) == (0, 0)
 
 
-@pytest.mark.parametrize("name", recipe_names())
+BASELINES = sorted(set(METHODS) - {"vilaco"})
+
+
+@pytest.mark.parametrize("name", sorted(set(recipe_names()) - set(BASELINES)))
 @pytest.mark.parametrize("part", [None, *ABLATIONS])
 def test_every_recipe_is_valid_with_every_ablation(name: str, part: str | None) -> None:
     whole = load_recipe(name)
@@ -24,10 +29,25 @@ def test_every_recipe_is_valid_with_every_ablation(name: str, part: str | None) 
         assert load_recipe(name, without=[part]) != whole
 
 
-def test_a_recipe_file_round_trips(tmp_path) -> None:
-    import yaml
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_baseline_differs_from_the_paper_in_its_method_alone(name: str) -> None:
+    recipe, paper = load_recipe(name), load_recipe("paper")
+    assert (recipe.name, recipe.model.method) == (name, name)
+    assert (recipe.model.encoder, recipe.model.image_size) == (paper.model.encoder, paper.model.image_size)
+    assert recipe.model_dump(exclude={"name", "model"}) == paper.model_dump(exclude={"name", "model"})
 
-    recipe = load_recipe("quick", overrides=["training.seed=7"])
+
+def test_a_recipe_written_before_there_were_methods_is_vilacos(tmp_path) -> None:
+    values = load_recipe("quick").model_dump(mode="json")
+    assert values["model"].pop("method") == "vilaco"
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(values))
+    assert load_recipe(str(path)) == load_recipe("quick")
+
+
+@pytest.mark.parametrize("name", ["quick", *BASELINES])
+def test_a_recipe_file_round_trips(tmp_path, name: str) -> None:
+    recipe = load_recipe(name, overrides=["training.seed=7"])
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
     assert load_recipe(str(path)) == recipe
@@ -39,6 +59,9 @@ def test_a_recipe_file_round_trips(tmp_path) -> None:
         (["training.epoch=3"], "training.epoch: Extra inputs are not permitted"),
         (["training.batch_size=5"], "even"),
         (["model.score_from=both", "model.map_from=coarse"], "score_from"),
+        (["model.method=milfcn"], "'milfcn'.*'mil_fcn'"),
+        (["model.method=mil_fcn", "model.head.channel=8"], r"paper: model\.head\.channel: Extra"),
+        (["model.method=mil_fcn", "objective.fine=false"], "objective: .* the losses of 'mil_fcn' have no settings"),
         (["training.epochs"], "not of the form"),
         (["name.x=1"], "not a section"),
     ],
