@@ -1,5 +1,6 @@
 # `make demo` and `make test` set themselves up: a virtual environment in .venv, then vilaco with all it needs.
-# A Linux machine without a GPU saves gigabytes when pip can see PyTorch's CPU wheels (their install page says how).
+# Without a GPU the CPU build of PyTorch is taken where pip can find one: on Linux give pip the index of CPU wheels that
+# PyTorch's install page names, `make test TORCH_INDEX=...`; without it pip takes PyTorch's default build, which is large.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -22,7 +23,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "==> installing PyTorch $(TORCH)"
 	@if command -v nvidia-smi >/dev/null 2>&1; then $(BIN)/pip install -q "torch==$(TORCH)"; else \
-	  $(BIN)/pip install -q "torch==$(TORCH)+cpu" 2>/dev/null || $(BIN)/pip install -q "torch==$(TORCH)"; fi
+	  $(BIN)/pip install -q $(addprefix --extra-index-url ,$(TORCH_INDEX)) "torch==$(TORCH)+cpu" 2>/dev/null \
+	  || { echo "    no CPU build found, taking the default one"; $(BIN)/pip install -q "torch==$(TORCH)"; }; fi
 	@echo "==> installing vilaco and what it needs"
 	@$(BIN)/pip install -q -c constraints.txt -e '.[train,heif,dev]'
 	@touch $(INSTALLED)

@@ -85,14 +85,19 @@ def trained_row(name: str, records: Sequence[Record], recipe: Recipe, runs: Path
 
 
 def measure(
-    rows: dict[str, Row], datasets: dict[str, Sequence[Record]], out: Path, *, jobs: int
+    rows: dict[str, Row],
+    datasets: dict[str, Sequence[Record]],
+    pairs: Sequence[tuple[str, str]],
+    out: Path,
+    *,
+    jobs: int,
 ) -> dict[tuple[str, str, str], EvaluationReport]:
-    """Evaluate every row on every data set, raw and re-saved; each report is also saved under ``out``.
+    """Evaluate pairs of a row and a data set, raw and re-saved; each report is also saved under ``out``.
 
-    Trained rows must be trained already: ``jobs`` processes of one thread each take a row and a data set at a time.
+    Trained rows must be trained already: ``jobs`` processes of one thread each take one evaluation at a time.
     """
     os.environ["OMP_NUM_THREADS"] = "1"  # read by the processes to come
-    tasks = [(row, data, files) for row in rows for data in datasets for files in FILES]
+    tasks = [(row, data, files) for row, data in pairs for files in FILES]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         futures = [
             pool.submit(_measure, rows[row], row, data, datasets[data], files, out) for row, data, files in tasks

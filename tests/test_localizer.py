@@ -13,6 +13,7 @@ from vilaco.errors import ImageError, ModelError
 from vilaco.images import load_photo
 from vilaco.localizer import Localizer
 from vilaco.method.checkpoint import load_checkpoint
+from vilaco.runtimes import RuntimeOutput
 from vilaco.weights import find_model, shipped_models
 
 
@@ -49,6 +50,21 @@ def test_the_map_is_the_networks_map_resized(localizer: Localizer, tiny_model: P
     np.testing.assert_allclose(result.localization_map, output.mask_logits[0].sigmoid().numpy(), atol=1e-5)
     assert result.detection_score == pytest.approx(output.detection_scores.item(), abs=1e-6)
     assert result.model == f"{tiny_model.name}@{fingerprint[:12]}"
+
+
+class Extreme:
+    """A runtime whose logits leave what float32 can take the exponential of."""
+
+    image_size, fingerprint, encoder_name = 2, "0" * 64, "none"
+
+    def __call__(self, pixels: np.ndarray) -> RuntimeOutput:
+        logits = np.array([[-200, 0], [1, 200]], np.float32)
+        return RuntimeOutput(np.full(len(pixels), 0.5, np.float32), np.stack([logits] * len(pixels)))
+
+
+def test_extreme_logits_become_zero_and_one_without_a_warning() -> None:
+    result = Localizer(Extreme(), name="extreme")(np.zeros((2, 2, 3), np.uint8))
+    np.testing.assert_allclose(result.localization_map, [[0, 0.5], [0.7310586, 1]], atol=1e-6)
 
 
 def test_many_photos_give_the_answers_of_each_alone_in_order(localizer: Localizer) -> None:

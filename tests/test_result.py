@@ -91,8 +91,9 @@ def test_regions_against_a_flood_fill(seed: int) -> None:
 def test_label_and_mask_follow_their_own_thresholds() -> None:
     values = np.array([[0.5, 0.51], [0.2, 0.9]])
     result = make_result(values, detection_score=0.5)
-    assert result.label == 1  # at the threshold is tampered
-    assert result.pred_mask.tolist() == [[False, True], [False, True]]  # at the threshold is not
+    assert result.label == 0  # at the threshold is not tampered, as in every table
+    assert make_result(values, detection_score=0.501).label == 1
+    assert result.pred_mask.tolist() == [[False, True], [False, True]]
     stricter = make_result(values, detection_score=0.5, decision_threshold=0.6, mask_threshold=0.8)
     assert stricter.label == 0
     assert stricter.pred_mask.sum() == 1
@@ -148,6 +149,13 @@ def test_saved_map_and_mask_read_back(values: np.ndarray, tmp_path_factory: pyte
         levels = np.array(stored_map).astype(np.float64)
         np.testing.assert_array_equal(np.array(stored_mask), np.where(values > 0.5, 255, 0))
     assert np.abs(levels / 65535 - values).max() <= 1 / 65535
+    np.testing.assert_array_equal(levels / 65535 > 0.5, values > 0.5)
+
+
+def test_a_saved_map_says_at_the_threshold_what_the_mask_says(tmp_path: Path) -> None:
+    values = np.array([[0.5, np.nextafter(np.float32(0.5), np.float32(1))], [0.0, 1.0]], np.float32)
+    with Image.open(make_result(values).save(tmp_path).map) as stored:
+        assert np.array(stored).tolist() == [[32767, 32768], [0, 65535]]
 
 
 def test_saved_files_have_the_promised_names_kinds_and_sizes(tmp_path: Path) -> None:

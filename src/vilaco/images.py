@@ -120,6 +120,21 @@ def load_mask(path: str | Path, rule: MaskRule = "nonzero") -> np.ndarray:
     return turn(tampered, orientation)
 
 
+def mask_is_binary(path: str | Path, rule: MaskRule = "nonzero") -> bool:
+    """Whether a ground-truth mask has at most two colours; what is grey between them is tampered by `load_mask`.
+
+    Masks of the rule ``"green"`` are coloured by design and count as binary.
+
+    Raises:
+        ImageError: If the file cannot be read, as for `load_photo`.
+    """
+    if rule == "green":
+        return True
+    packed = load_photo(path).pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    others = packed[packed != packed.flat[0]]
+    return bool(others.size == 0 or (others == others[0]).all())
+
+
 def resize_pixels(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resize pixels: by area along sides that shrink, bilinearly along sides that grow.
 

@@ -84,7 +84,7 @@ class Localizer:
         started = time.perf_counter()
         side = (self.runtime.image_size, self.runtime.image_size)
         output = self.runtime(np.stack([resize_pixels(photo.upright(photo.pixels), side) for photo in photos]))
-        maps = 1.0 / (1.0 + np.exp(-output.localization_logits))
+        maps = np.exp(-np.logaddexp(0.0, -output.localization_logits))  # a sigmoid that never overflows
         share = (time.perf_counter() - started) / len(photos)
         return [
             Result.from_map(

@@ -73,7 +73,7 @@ class Result:
         pixels: The upright photo, (H, W, 3) uint8 RGB: a reference, no copy, kept for the overlay.
         model: Name of the model that judged.
         seconds: Time it took, reading the file included.
-        decision_threshold: Detection scores from here on mean tampered.
+        decision_threshold: Detection scores above this mean tampered.
         mask_threshold: Map values above this mean tampered.
     """
 
@@ -118,7 +118,7 @@ class Result:
             detection_score: In [0, 1].
             model: Name of the model.
             seconds: Time it took.
-            decision_threshold: Detection scores from here on mean tampered.
+            decision_threshold: Detection scores above this mean tampered.
             mask_threshold: Map values above this mean tampered.
 
         Raises:
@@ -138,7 +138,7 @@ class Result:
     @property
     def label(self) -> int:
         """The verdict: 1 tampered, 0 authentic."""
-        return int(self.detection_score >= self.decision_threshold)
+        return int(self.detection_score > self.decision_threshold)
 
     @cached_property
     def pred_mask(self) -> np.ndarray:
@@ -195,7 +195,7 @@ class Result:
         base = Path(out_dir) / stem
         saved = SavedFiles(*(base.with_name(base.name + end) for end in (".mask.png", ".map.png", ".overlay.jpg")))
         write_atomically(saved.mask, _encode_png(self.pred_mask.astype(np.uint8) * 255))
-        write_atomically(saved.map, _encode_png(np.rint(self.localization_map * 65535).astype(np.uint16)))
+        write_atomically(saved.map, _encode_png(_levels(self.localization_map)))
         write_atomically(saved.overlay, encode_jpeg(self.overlay(), 90, subsampling="4:4:4"))
         return saved
 
@@ -235,6 +235,11 @@ def find_regions(
         x, y, width, height, area = stats[kept[i]].tolist()
         regions.append(Region(box=(x, y, width, height), area=area, mean_score=float(sums[1 + i]) / area))
     return tuple(regions)
+
+
+def _levels(localization_map: np.ndarray) -> np.ndarray:
+    """A map as 16-bit levels, halves rounded down: what is above 0.5 here, and nothing else, is so when read back."""
+    return np.abs(np.ceil(localization_map * np.float32(65535) - np.float32(0.5))).astype(np.uint16)
 
 
 def _encode_png(grey: np.ndarray) -> bytes:

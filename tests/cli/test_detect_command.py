@@ -1,7 +1,9 @@
 """``vilaco detect`` as a person meets it."""
 
+import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -112,6 +114,25 @@ def test_interrupt_keeps_what_is_done(tiny_model: Path, tmp_path: Path) -> None:
     rows = (out / "results.jsonl").read_text().splitlines()
     assert 0 < len(printed) <= len(rows) + 1 < 3000
     assert len(list(out.glob("*.overlay.jpg"))) >= len(rows)
+
+
+def test_on_a_terminal_the_bar_leaves_every_result_line_whole(inbox: Path, tiny_model: Path) -> None:
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "vilaco", "detect", inbox, "--model", tiny_model, "--batch-size", "1"]
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "COLUMNS": "80"})
+    os.close(theirs)
+    output = b""
+    with contextlib.suppress(OSError):  # how Linux says that the other side has closed
+        while chunk := os.read(ours, 65536):
+            output += chunk
+    assert process.wait(timeout=60) == 3
+    text = output.decode()
+    assert "photos" in text  # the bar was there
+    lines = re.findall(r"(.*?)(?:authentic|tampered )  0\.\d{3}  ", text)
+    assert len(lines) == 3
+    for before in lines:  # the bar's line was wiped before the result was printed on it
+        assert before.endswith("\x1b[2K")
 
 
 def test_help_is_quick_and_names_every_command() -> None:

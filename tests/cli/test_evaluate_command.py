@@ -62,8 +62,8 @@ def test_saved_masks_of_another_tool(data: Path, tmp_path: Path) -> None:
     assert rows[0]["image_score"] == "saved score, else maximum of the map"
 
 
-def test_json_is_the_report_and_goes_to_stdout_alone(data: Path, tmp_path: Path) -> None:
-    result = run("--predictions", tmp_path / "tool", "--data", data, "--json", "--resave-jpeg", 80)
+def test_json_is_the_report_and_goes_to_stdout_alone(data: Path) -> None:
+    result = run("--baseline", "ela", "--data", data, "--json", "--resave-jpeg", 80)
     report = EvaluationReport.model_validate_json(result.stdout)
     assert report.preprocessing == "JPEG 80"
     assert report.records == 8
@@ -75,6 +75,12 @@ def test_a_missing_prediction_is_named_and_the_exit_code_says_so(data: Path, tmp
     assert result.exit_code == 3
     assert "5.png: no prediction named 5.*" in result.stderr
     assert "skipped: 1 (1 prediction_missing)" in result.stdout
+
+
+def test_predictions_of_no_image_are_named(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "tool/5.png").rename(tmp_path / "tool/five.png")
+    result = run("--predictions", tmp_path / "tool", "--data", data)
+    assert "1 predictions were used for no image: five.png" in result.stderr
 
 
 def test_published_figures_stand_apart(data: Path, tmp_path: Path) -> None:
@@ -92,9 +98,10 @@ def test_published_figures_stand_apart(data: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "give one of --model, --baseline, --predictions, got none"),
+        ((), "give one of --model, --baseline, --predictions; got none"),
         (("--model", "a", "--baseline", "b"), "got --model and --baseline"),
         (("--predictions", "nowhere"), "--data is missing"),
+        (("--predictions", "p", "--data", "DATA", "--resave-jpeg", "80"), "cannot reach saved predictions"),
         (("--predictions", "nowhere", "--data", "DATA"), "nowhere: no such folder"),
         (("--predictions", "nowhere", "--data", "DATA", "--profile", "wsc"), "profile 'wsc' does not exist"),
         (("--predictions", "nowhere", "--data", "gone.csv"), "gone.csv"),

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 from vilaco.data.forge.blending import ALPHA_FLOOR, Patch, blend, soften
 from vilaco.data.forge.config import ForgeConfig
-from vilaco.data.forge.photos import load_segments
+from vilaco.data.forge.segments import read_segmentation
 from vilaco.data.forge.shapes import Frame, draw_shape, random_shape
 from vilaco.errors import DataError
+
+SEGMENTS = Path(__file__).resolve().parents[2] / "../shared/data/bsds500/segments"
 
 
 @settings(max_examples=60, deadline=None)
@@ -83,20 +85,32 @@ def test_a_blend_changes_nothing_outside_its_mask(seed, top, left):
             assert mask[y, x] == (inside and patch.alpha[y - top, x - left] >= ALPHA_FLOOR)
 
 
-def test_segments_are_read_from_the_layout_of_bsds500(tmp_path: Path):
-    people = np.empty((1, 2), object)
-    for person, value in enumerate((1, 2)):
-        people[0, person] = {
-            "Segmentation": np.full((4, 6), value, np.uint16),
-            "Boundaries": np.zeros((4, 6)),
-        }
-    savemat(tmp_path / "7.mat", {"groundTruth": people})
-    segments = load_segments(tmp_path / "7.mat")
-    assert [image.shape for image in segments] == [(4, 6), (4, 6)]
-    assert [int(image[0, 0]) for image in segments] == [1, 2]
+@pytest.mark.parametrize("packed", [False, True])
+def test_every_annotators_segments_are_read_as_scipy_writes_them(tmp_path: Path, packed: bool):
+    rng = np.random.default_rng(0)
+    people = np.empty((1, 3), object)
+    for person in range(3):
+        segments = rng.integers(0, 900, (14, 26)).astype(np.uint16 if person else np.uint8)
+        people[0, person] = {"Boundaries": np.zeros((4, 6)), "Segmentation": segments}
+    savemat(tmp_path / "7.mat", {"groundTruth": people}, do_compression=packed)
+    read = {read_segmentation(tmp_path / "7.mat", np.random.default_rng(seed)).tobytes() for seed in range(20)}
+    assert read == {people[0, person]["Segmentation"].astype(np.uint16).tobytes() for person in range(3)}
 
 
-def test_a_file_that_is_no_segmentation_is_named(tmp_path: Path):
-    (tmp_path / "7.mat").write_bytes(b"not a mat file")
+@pytest.mark.shared_data
+def test_segments_of_bsds500_are_what_scipy_reads():
+    if not SEGMENTS.is_dir():
+        pytest.skip("needs shared/data/bsds500 beside the project")
+    for path in sorted(SEGMENTS.rglob("*.mat"))[::100]:
+        truth = loadmat(path)["groundTruth"].ravel()
+        rng, same_draw = np.random.default_rng(1), np.random.default_rng(1)
+        segments = read_segmentation(path, rng)
+        np.testing.assert_array_equal(segments, truth[same_draw.integers(len(truth))]["Segmentation"][0, 0])
+
+
+@pytest.mark.parametrize("cut", [0, 100, 150, 400])
+def test_a_file_that_is_no_segmentation_is_named(tmp_path: Path, cut: int):
+    savemat(tmp_path / "whole.mat", {"groundTruth": np.zeros((9, 9))})
+    (tmp_path / "7.mat").write_bytes((tmp_path / "whole.mat").read_bytes()[:cut] or b"not a mat file")
     with pytest.raises(DataError, match=r"7\.mat: not a BSDS500 segmentation"):
-        load_segments(tmp_path / "7.mat")
+        read_segmentation(tmp_path / "7.mat", np.random.default_rng(0))

@@ -81,6 +81,7 @@ def test_every_fault_is_counted_and_named(broken: DataSplit) -> None:
         "tampered_without_mask": 1,
         "pixel_truth": 2,  # good and blurred
     }
+    assert [Path(file).name for file in split.masks_not_binary] == ["blurred.png"]
     reasons = {Path(fault.file).name: fault.reason for fault in split.mask_faults}
     assert reasons["turned.png"] == "mask is 6x8 pixels, its image is 8x6"
     assert reasons["marked.png"] == "marks 25.0% of an image labelled authentic"

@@ -96,7 +96,7 @@ def test_every_trouble_is_named_and_every_count_adds_up(tmp_path: Path) -> None:
     assert report.pixel_images == 1
     assert report.pixel_skipped["mask_missing"] == 1
     assert report.pixel_skipped["mask_size"] == 1
-    assert report.pixel_skipped["mask_empty"] == 1
+    assert report.pixel_skipped["mask_all_zero"] == 1
     assert sum(report.pixel_skipped.values()) == 5
     assert len(report.problems) == 8
     size = next(p for p in report.problems if p.reason == "mask_size")
@@ -108,6 +108,27 @@ def test_every_trouble_is_named_and_every_count_adds_up(tmp_path: Path) -> None:
     for record in records[8:]:
         with pytest.raises(DataError, match=str((record.mask or record.path).name)):
             evaluate(Redness(), [record], mask_policy="fail")
+
+
+def test_masks_that_are_not_binary_are_used_named_and_counted(tmp_path: Path) -> None:
+    records = make_set(tmp_path)
+    with Image.open(records[4].mask) as picture:
+        mask = np.array(picture)
+    mask[10, 20:50] = 90
+    Image.fromarray(mask).save(records[4].mask)
+    report = evaluate(Redness(), records, ("wscl", "benco"), resamples=0)
+    assert report.adjusted == {"mask_not_binary": 1}
+    assert [problem.path for problem in report.problems] == ["4.png"]
+    assert report.pixel_images == 4
+    assert report["wscl"]["pixel_f1_per_image_mean"].value == pytest.approx(1)  # any non-zero pixel is tampered
+    assert report["benco"]["pixel_f1_origin_per_image_mean"].value < 1  # 90 is below 127.5
+
+
+def test_an_empty_mask_file_is_not_a_mask_of_zeros(tmp_path: Path) -> None:
+    records = make_set(tmp_path, tampered=2)
+    records[4].mask.write_bytes(b"")
+    Image.fromarray(np.zeros((60, 80), np.uint8)).save(records[5].mask)
+    assert evaluate(Redness(), records, resamples=0).pixel_skipped == {"mask_empty": 1, "mask_all_zero": 1}
 
 
 def test_a_report_whose_counts_do_not_add_up_cannot_be_built(tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from rich.console import Console
 
 from vilaco.data.records import Record
 from vilaco.evaluation.evaluate import evaluate
 from vilaco.evaluation.ladders import LADDERS, Ladder
 from vilaco.evaluation.prediction import Prediction
 from vilaco.evaluation.robustness import RobustnessReport, run_robustness
+from vilaco.evaluation.tables import number, robustness_tables
 from vilaco.images import Photo
 
 
@@ -91,3 +93,22 @@ def test_what_is_saved_can_be_read_back(records: list[Record], tmp_path: Path) -
     assert len(rows) == len(report.rows)
     assert rows[0]["rung"] == "clean"
     assert cv2.imread(str(out / "robustness.png")) is not None
+
+
+def test_tables_show_every_rung_within_a_terminal(records: list[Record]) -> None:
+    report = run_robustness(Bright(), records, LADDERS["benco"], ["wscl", "full"], data="squares", resamples=0)
+    tables = robustness_tables(report)
+    assert len(tables) == len({(row.profile, row.metric) for row in report.rows})
+    console = Console(width=80, file=io.StringIO())
+    for table in tables:
+        console.print(table)
+    text = console.file.getvalue()
+    first = [line.split("│") for line in text.split("wscl: image")[0].splitlines()]
+    jpeg = next(index for index, cells in enumerate(first) if cells[1:2] and cells[1].strip() == "jpeg")
+    levels, values, drops = ([cell.strip() for cell in first[jpeg + line][2:-1]] for line in range(3))
+    rows = [r for r in report.rows if (r.profile, r.metric, r.family) == ("wscl", "pixel_f1_per_image_mean", "jpeg")]
+    assert levels == ["100", "90", "80", "70", "60", "50"]
+    assert values == [number(row.value) for row in rows]
+    assert drops == [number(row.drop) for row in rows]
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80

@@ -64,8 +64,9 @@ def test_unreadable_files_are_one_clear_error(tmp_path: Path) -> None:
     for name in ("a.png", "a.npy", "a.npz"):
         for content in (b"", b"nonsense"):
             (tmp_path / name).write_bytes(content)
-            with pytest.raises(ImageError, match=name):
+            with pytest.raises(ImageError, match=name) as caught:
                 read_prediction(tmp_path / name)
+            assert "pickle" not in str(caught.value)
     np.save(tmp_path / "evil.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(ImageError, match=r"evil\.npy"):
         read_prediction(tmp_path / "evil.npy")
@@ -96,6 +97,15 @@ def test_pairing_by_relative_path_then_by_a_unique_stem(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"no prediction named b/x\.\*") as caught:
         saved(photo(images[1]))  # a/x.png belongs to the other x
     assert caught.value.code == "prediction_missing"
+
+
+def test_files_that_no_image_asked_for_are_known(tmp_path: Path) -> None:
+    for name in ("x.map.png", "x.mask.png", "other/z.png"):
+        save_png(tmp_path / name, np.zeros((3, 4), np.uint8))
+    saved = SavedPredictions(tmp_path, [Path("/d/x.jpg")], Path("/d"))
+    assert len(saved.unused) == 3
+    saved(photo(Path("/d/x.jpg")))
+    assert saved.unused == [Path("other/z.png")]  # the mask beside the map that was read is of this image too
 
 
 def test_what_could_mean_two_images_is_refused(tmp_path: Path) -> None:

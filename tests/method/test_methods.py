@@ -5,6 +5,7 @@ from typing import get_args
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 from torch.testing import assert_close
 
 from vilaco.errors import ModelError
@@ -13,10 +14,9 @@ from vilaco.method.describe import describe_model
 from vilaco.method.methods import METHODS, MethodConfig, build_network, build_objective
 from vilaco.method.network import Losses, PatchNetwork
 from vilaco.method.objective import ObjectiveConfig
-from vilaco.training.recipe import load_recipe
 
 TINY = {
-    "vilaco": {"adapter": {"num_heads": 4}, "text_attention": {"num_heads": 4}},
+    "vilaco": {"adapter": {"num_heads": 4}, "text_attention": {"num_heads": 4}, "prompt": {"context_length": 4}},
     "vadclip": {"adapter": {"num_heads": 4}, "prompt": {"context_length": 4}},
 }
 
@@ -29,9 +29,8 @@ def tiny_network(method: str, checkpoint: Path, **settings: object) -> PatchNetw
         **TINY.get(method, {"head": {"channels": 16}}),
         **settings,
     }
-    recipe = load_recipe("paper").model_dump()
     torch.manual_seed(0)
-    return build_network(type(load_recipe("paper")).model_validate({**recipe, "model": model}).model)
+    return build_network(TypeAdapter(MethodConfig).validate_python(model))
 
 
 SETTINGS = [(method, {}) for method in METHODS] + [
@@ -61,7 +60,7 @@ def test_outputs_have_the_contracts_shapes_and_do_not_depend_on_the_batch(
     assert_close(together.detection_scores[1:2], alone.detection_scores)
 
 
-@pytest.mark.parametrize(("method", "settings"), SETTINGS)
+@pytest.mark.parametrize(("method", "settings"), SETTINGS[1:])  # ViLaCo is overfitted in tests/training
 def test_every_trainable_weight_learns_and_nothing_else(tiny_clip: Path, method: str, settings: dict) -> None:
     network = tiny_network(method, tiny_clip, **settings)
     losses_of = build_objective(network.config, ObjectiveConfig())
@@ -75,7 +74,7 @@ def test_every_trainable_weight_learns_and_nothing_else(tiny_clip: Path, method:
     optimiser = torch.optim.AdamW(trainable.values(), lr=5e-3)
     touched: set[str] = set()
     totals = []
-    for _ in range(25):
+    for _ in range(12):
         output = network.forward_patches(features, (64, 64))
         losses = losses_of(output, labels, epoch=9, num_epochs=10)
         optimiser.zero_grad()
@@ -112,10 +111,11 @@ def test_a_model_folder_written_before_there_were_methods_is_vilacos(tiny_model:
 @pytest.mark.parametrize("method", METHODS)
 def test_the_boxes_of_every_method_add_up(tiny_clip: Path, method: str) -> None:
     network = tiny_network(method, tiny_clip)
-    *boxes, total = describe_model(network)
+    encoder, *boxes, total = describe_model(network)
     assert total.trainable == sum(box.trainable for box in boxes) > 0
-    assert all(box.multiply_adds > 0 for box in boxes if box.trainable and box.box != "prompt")
-    assert boxes[0].multiply_adds == describe_model(tiny_network("cam", tiny_clip))[0].multiply_adds or method in TINY
+    assert all(box.multiply_adds > 0 for box in boxes if box.box != "prompt")
+    same = describe_model(tiny_network("vilaco" if method in TINY else "cam", tiny_clip))[0]
+    assert encoder == same  # none of the method's own work is counted as the encoder's
 
 
 def test_losses_are_summed_by_weight() -> None:

@@ -34,22 +34,22 @@ def audit(
         vilaco audit my_photos --model quick --json
     """
     console.require("train", "sklearn")
-    from vilaco.cli.predictors import choose_predictor
-    from vilaco.cli.robustness import data_name, track
+    from vilaco.cli.predictors import data_name, load_predictor, require_one
     from vilaco.data.formats import read_dataset
     from vilaco.evaluation.audit import audit_dataset, audit_page
     from vilaco.files import write_atomically
 
     predictor = None
     if model is not None or baseline is not None:
-        predictor, _ = choose_predictor(model, baseline)
+        require_one(model=model, baseline=baseline)
+        predictor, _ = load_predictor(model, baseline)
     report = audit_dataset(
         read_dataset(data, data_format),
         data=data_name(data),
         predictor=predictor,
         seed=seed,
         folds=folds,
-        progress=track,
+        progress=console.track,
     )
     for problem in report.problems:
         console.note(problem)
@@ -66,10 +66,9 @@ def audit(
 
 
 def _print(report: "AuditReport") -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    screen = Console()
+    screen = console.screen()
     table = Table(title=f"Shortcut audit of {report.data}: can labels be told from what cannot show a forgery?")
     for heading in ("evidence", "every image first", "AUC", "95% interval", "authentic + tampered"):
         table.add_column(heading)

@@ -1,13 +1,22 @@
 """What all commands share: exit codes, messages and progress on stderr, results on stdout."""
 
-from typing import Any
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 EXIT_FINDING = 1
 EXIT_WRONG_USE = 2
 EXIT_SOME_FAILED = 3
 EXIT_INTERRUPTED = 130
+
+_PIPED_WIDTH = 140  # columns
+
+T = TypeVar("T")
 
 
 def error(message: str) -> None:
@@ -20,8 +29,16 @@ def note(message: str) -> None:
     typer.secho(message, err=True)
 
 
-def progress_bar() -> Any:
-    """A rich progress bar on stderr, silent where stderr is not a terminal."""
+def result(line: str, progress: "Progress") -> None:
+    """One line of results on stdout; where that is the bar's own terminal, above the bar, which stays whole."""
+    if progress.disable or not sys.stdout.isatty():
+        typer.echo(line)
+    else:
+        progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def progress_bar() -> "Progress":
+    """A rich progress bar on stderr, silent where stderr is not a terminal; stdout is left alone."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -34,7 +51,25 @@ def progress_bar() -> Any:
         console=console,
         disable=not console.is_terminal,
         transient=True,
+        redirect_stdout=False,
     )
+
+
+def track(items: Iterable[T], description: str = "images") -> Iterator[T]:
+    """Items behind a progress bar on stderr."""
+    listed = list(items)
+    with progress_bar() as progress:
+        yield from progress.track(listed, description=description)
+
+
+def screen() -> Any:
+    """A rich console on stdout for tables; a file or pipe has no width of its own, and no figure may be cut off."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = _PIPED_WIDTH
+    return console
 
 
 def require(extra: str, *modules: str) -> None:

@@ -257,6 +257,8 @@ def _split_lines(split: SplitReport, policy: str) -> list[str]:
         lines.append(f"  known        {told} ({known.source})")
     faults = [f"{fault.file}: {fault.reason}" for fault in [*split.unreadable, *split.mask_faults]]
     lines += _listing("  faults", faults) if faults else []
+    if split.masks_not_binary:
+        lines += _listing("  masks that are not binary (every pixel above zero is tampered)", split.masks_not_binary)
     if split.files_not_used:
         lines += _listing("  image files that no record names", split.files_not_used)
     return lines

@@ -61,12 +61,9 @@ def detect(
             if out is not None:
                 result.save(out, result_stem(image.relative))
                 rows.append(row)
-            if json_lines:
-                typer.echo(row)
-            else:
-                verdict = "tampered " if result.label else "authentic"
-                regions = len(result.regions)
-                typer.echo(f"{verdict}  {result.detection_score:.3f}  {regions:3d} regions  {result.path}")
+            verdict = "tampered " if result.label else "authentic"
+            text = f"{verdict}  {result.detection_score:.3f}  {len(result.regions):3d} regions  {result.path}"
+            console.result(row if json_lines else text, progress)
         batch.clear()
 
     with console.progress_bar() as progress:

@@ -1,6 +1,6 @@
 """``vilaco evaluate``: how well a model, a baseline or another tool's saved maps find forgeries."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +10,11 @@ import typer
 from vilaco.cli import console
 
 if TYPE_CHECKING:
-    from vilaco.data.records import Record
     from vilaco.evaluation.prediction import Predictor
     from vilaco.evaluation.published import PublishedTable
-    from vilaco.evaluation.results import EvaluationReport, Provenance
+    from vilaco.evaluation.results import EvaluationReport
 
-
-_PIPED_WIDTH = 140  # columns; a file or pipe has no width of its own, and figures must not be cut off
+_LISTED = 5
 
 
 class Compare(StrEnum):
@@ -64,31 +62,39 @@ def evaluate(
 
         vilaco evaluate --predictions other_tool/maps --data casia1/manifest.csv --compare published
     """
+    from vilaco.cli.predictors import data_name, load_predictor, require_one
     from vilaco.errors import ConfigError
     from vilaco.evaluation.published import published_tables
 
     published = published_tables() if compare else ()
-    judges = {"--model": model, "--baseline": baseline, "--predictions": predictions}
-    given = [option for option, value in judges.items() if value is not None]
-    if not given and data is None and published:
+    if published and data is None and model is baseline is predictions is None:
         _print(None, published, json_output)
         return
-    if len(given) != 1:
-        raise ConfigError(f"give one of {', '.join(judges)}, got {' and '.join(given) or 'none'}")
+    require_one(model=model, baseline=baseline, predictions=predictions)
     if data is None:
         raise ConfigError("--data is missing: the data set to measure on")
+    if predictions is not None and resave_jpeg is not None:
+        raise ConfigError(
+            "--resave-jpeg cannot reach saved predictions; re-save the photos, run the tool on them again"
+        )
     if out is not None:
         console.require("train", "matplotlib")
-    if model is not None:
-        console.require("train", "torch", "transformers")
 
     from vilaco.data.formats import read_dataset
     from vilaco.evaluation.evaluate import evaluate as run
     from vilaco.evaluation.profiles import get_profile
+    from vilaco.evaluation.results import Provenance
+    from vilaco.evaluation.saved import SavedPredictions
 
     profiles = [get_profile(name.strip()) for name in profile.split(",")]
     records = read_dataset(data, data_format)
-    predictor, provenance = _predictor(model, baseline, predictions, data, records)
+    predictor: Predictor
+    if predictions is None:
+        predictor, provenance = load_predictor(model, baseline)
+    else:
+        root = data if data.is_dir() else data.parent
+        predictor = SavedPredictions(predictions, [record.path for record in records], root)
+        provenance = Provenance(image_score=predictor.image_score)
     gallery = None
     if out is not None:
         from vilaco.evaluation.plots import Gallery
@@ -98,17 +104,21 @@ def evaluate(
         predictor,
         records,
         profiles,
-        data=data.resolve().parent.name if data.name == "manifest.csv" else data.resolve().stem,
+        data=data_name(data),
         mask_policy=mask_policy.value,
         resave_jpeg_quality=resave_jpeg,
         provenance=provenance,
         resamples=resamples,
         seed=seed,
         observe=gallery.observe if gallery else None,
-        progress=_progress,
+        progress=console.track,
     )
     for problem in report.problems:
         console.note(f"{problem.path}: {problem.detail} [{problem.reason}]")
+    if isinstance(predictor, SavedPredictions) and (unused := predictor.unused):
+        first = ", ".join(path.as_posix() for path in unused[:_LISTED])
+        more = f" and {len(unused) - _LISTED} more" if len(unused) > _LISTED else ""
+        console.note(f"{len(unused)} predictions were used for no image: {first}{more}")
     if out is not None and gallery is not None:
         from vilaco.evaluation.plots import draw_curves
 
@@ -121,38 +131,9 @@ def evaluate(
         raise typer.Exit(console.EXIT_SOME_FAILED)
 
 
-def _predictor(
-    model: str | None, baseline: str | None, predictions: Path | None, data: Path, records: "list[Record]"
-) -> "tuple[Predictor, Provenance]":
-    from vilaco.evaluation.results import Provenance
-
-    if model is not None:
-        from vilaco.evaluation.localizer_predictor import LocalizerPredictor
-        from vilaco.localizer import Localizer
-
-        localizer = Localizer.load(model)
-        return LocalizerPredictor(localizer), Provenance(
-            encoder=localizer.encoder_name,
-            weights=localizer.fingerprint,
-            image_score="the model's detection score",
-        )
-    if baseline is not None:
-        from vilaco.evaluation.baselines import get_baseline
-
-        return get_baseline(baseline), Provenance(image_score="the baseline's own")
-    from vilaco.evaluation.saved import SavedPredictions
-
-    assert predictions is not None
-    root = data if data.is_dir() else data.parent
-    saved = SavedPredictions(predictions, [record.path for record in records], root)
-    return saved, Provenance(image_score=saved.image_score)
-
-
 def _print(report: "EvaluationReport | None", published: "Iterable[PublishedTable]", as_json: bool) -> None:
     import json
     from dataclasses import asdict
-
-    from rich.console import Console
 
     from vilaco.evaluation.tables import published_table, report_table
 
@@ -161,16 +142,8 @@ def _print(report: "EvaluationReport | None", published: "Iterable[PublishedTabl
         whole = {"measured": measured, "published": [asdict(table) for table in published]}
         typer.echo(json.dumps(whole if published else measured))
         return
-    screen = Console()
-    if not screen.is_terminal:
-        screen.width = _PIPED_WIDTH
+    screen = console.screen()
     if report is not None:
         screen.print(report_table(report))
     for table in published:
         screen.print(published_table(table))
-
-
-def _progress(records: "Iterable[Record]") -> "Iterator[Record]":
-    listed = list(records)
-    with console.progress_bar() as progress:
-        yield from progress.track(listed, description="images")

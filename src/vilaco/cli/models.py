@@ -60,12 +60,12 @@ def describe(
     from rich.table import Table
 
     from vilaco.method.describe import describe_model
-    from vilaco.method.vilaco import ViLaCo
+    from vilaco.method.methods import build_network
     from vilaco.training.recipe import load_recipe
 
-    model = ViLaCo(load_recipe(recipe, overrides=settings, without=without).model)
-    size = model.config.image_size
-    table = Table(title=f"ViLaCo on {model.encoder.name}, one image of {size} x {size}")
+    config = load_recipe(recipe, overrides=settings, without=without).model
+    model, size = build_network(config), config.image_size
+    table = Table(title=f"{config.method} on {model.encoder.name}, one image of {size} x {size}")
     for column in ("box", "trainable", "frozen", "multiply-adds"):
         table.add_column(column, justify="left" if column == "box" else "right")
     for row in describe_model(model):

@@ -1,16 +1,10 @@
 """``vilaco robustness``: how a method's figures fall on photos that were blurred, re-saved or sent."""
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
 from vilaco.cli import console
-
-if TYPE_CHECKING:
-    from vilaco.data.records import Record
-    from vilaco.evaluation.robustness import RobustnessReport
 
 
 def robustness(
@@ -33,15 +27,17 @@ def robustness(
         vilaco robustness --baseline ela --data casia1/manifest.csv --ladder social --json
     """
     console.require("train", "matplotlib", "scipy", "sklearn")
-    from vilaco.cli.predictors import choose_predictor
+    from vilaco.cli.predictors import data_name, load_predictor, require_one
     from vilaco.data.formats import read_dataset
     from vilaco.errors import ConfigError
     from vilaco.evaluation.ladders import LADDERS
     from vilaco.evaluation.robustness import run_robustness
+    from vilaco.evaluation.tables import robustness_tables
 
     if ladder not in LADDERS:
         raise ConfigError(f"there is no ladder '{ladder}'; there are {', '.join(LADDERS)}")
-    predictor, provenance = choose_predictor(model, baseline)
+    require_one(model=model, baseline=baseline)
+    predictor, provenance = load_predictor(model, baseline)
     report = run_robustness(
         predictor,
         read_dataset(data, data_format),
@@ -51,7 +47,7 @@ def robustness(
         provenance=provenance,
         resamples=resamples,
         seed=seed,
-        progress=track,
+        progress=console.track,
     )
     clean = report.evaluations[0]
     for problem in clean.problems:
@@ -62,42 +58,8 @@ def robustness(
     if json_output:
         typer.echo(report.model_dump_json())
     else:
-        _print(report)
+        screen = console.screen()
+        for table in robustness_tables(report):
+            screen.print(table)
     if set(clean.skipped) - {"unlabelled"}:
         raise typer.Exit(console.EXIT_SOME_FAILED)
-
-
-def data_name(data: Path) -> str:
-    """What a report calls a data set: its folder, also where a ``manifest.csv`` inside it was given."""
-    path = data.resolve()
-    return path.parent.name if path.name == "manifest.csv" else path.stem
-
-
-def track(records: "Iterable[Record]", name: str) -> "Iterator[Record]":
-    """Records behind a progress bar on stderr."""
-    listed = list(records)
-    with console.progress_bar() as progress:
-        yield from progress.track(listed, description=name)
-
-
-def _print(report: "RobustnessReport") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    metrics = list(dict.fromkeys((row.profile, row.metric) for row in report.rows))
-    table = Table(
-        title=f"{report.method} on {report.data}: {report.ladder} ladder (below each figure: drop from clean)"
-    )
-    table.add_column("rung", no_wrap=True)
-    for profile, metric in metrics:
-        table.add_column(f"{profile}\n{metric}", justify="right", overflow="fold")
-    table.add_column("images", justify="right")
-    for evaluation in report.evaluations:
-        rows = [row for row in report.rows if row.rung == evaluation.preprocessing]
-        cells = [_number(row.value) + (f"\n{row.drop:+.3f}" if row.rung != "clean" else "") for row in rows]
-        table.add_row(evaluation.preprocessing, *cells, str(len(evaluation.images)))
-    Console().print(table)
-
-
-def _number(value: float) -> str:
-    return "-" if value != value else f"{value:.3f}"

@@ -1,5 +1,6 @@
 """``vilaco train``: from two piles of photos to a model folder."""
 
+import os
 from pathlib import Path
 
 import typer
@@ -12,7 +13,7 @@ def train(
         help="A folder with authentic/ and tampered/, a manifest, or any data set vilaco reads.",
         show_default=False,
     ),
-    recipe: str = typer.Option("paper", "--recipe", "-r", help="paper, quick, or a YAML file."),
+    recipe: str | None = typer.Option(None, "--recipe", "-r", help="A recipe's name or a YAML file.  [default: paper]"),
     out: Path = typer.Option(Path("runs/vilaco"), "--out", "-o", help="Run folder."),
     settings: list[str] = typer.Option([], "--set", help="Override a setting: section.key=value. Repeatable."),
     without: list[str] = typer.Option(
@@ -29,6 +30,8 @@ def train(
 ) -> None:
     """Train on photos with image-level labels alone; masks in the data are never looked at.
 
+    Exit code 3 says that some images could not be read; the rest were used.
+
     Examples:
 
         vilaco train photos/ --recipe quick --out runs/mine
@@ -39,11 +42,16 @@ def train(
     """
     console.require("train", "torch", "transformers", "lightning")
     from vilaco.data.formats import read_dataset
+    from vilaco.errors import ConfigError
     from vilaco.training.fit import RECIPE_FILE
     from vilaco.training.fit import train as run_training
     from vilaco.training.recipe import load_recipe
 
-    chosen = str(out / RECIPE_FILE) if resume else recipe
+    if resume and (recipe or settings or without):
+        raise ConfigError("--resume goes on with the run's own recipe; leave out --recipe, --set and --without")
+    if resume and not (out / RECIPE_FILE).is_file():
+        raise ConfigError(f"{out}: nothing to resume, {RECIPE_FILE} is missing")
+    chosen = str(out / RECIPE_FILE) if resume else recipe or "paper"
     checked = load_recipe(chosen, overrides=settings, without=without)
     with console.progress_bar() as progress:
         summary = run_training(
@@ -63,6 +71,10 @@ def train(
     if summary.interrupted:
         console.note(f"interrupted; go on with: vilaco train {data} --out {out} --resume")
         raise typer.Exit(console.EXIT_INTERRUPTED)
+    if int(os.environ.get("LOCAL_RANK", "0")):  # one process of several; the first one speaks
+        return
     typer.echo(
         f"{summary.model}  best epoch {summary.best_epoch + 1}, held-out I-AUC {summary.validation_image_auc:.3f}"
     )
+    if summary.skipped:
+        raise typer.Exit(console.EXIT_SOME_FAILED)

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from vilaco.data.formats import SPLIT_READERS, recognise
 from vilaco.data.formats.layout import images_under
 from vilaco.data.known_counts import KNOWN_COUNTS
@@ -26,7 +24,7 @@ from vilaco.data.verify_report import (
     VerifyReport,
 )
 from vilaco.errors import DataError, ImageError
-from vilaco.images import load_mask, load_photo
+from vilaco.images import load_mask, load_photo, mask_is_binary
 
 MaskStatus = Literal["good", "unreadable", "size_differs", "all_zero", "contradicts_label"]
 
@@ -141,7 +139,7 @@ def _look_at_mask(record: Record, size: tuple[int, int] | None, image: _Looked) 
         return image
     try:
         mask = load_mask(record.mask, record.mask_rule)
-        blurred = record.mask_rule != "green" and _has_more_than_two_colours(load_photo(record.mask).pixels)
+        blurred = not mask_is_binary(record.mask, record.mask_rule)
     except ImageError as error:
         return result("unreadable", error.reason)
     if mask.shape != size:
@@ -154,13 +152,6 @@ def _look_at_mask(record: Record, size: tuple[int, int] | None, image: _Looked) 
         reason = f"marks {mask.mean():.1%} of an image labelled authentic"
         return result("contradicts_label", reason, not_binary=blurred)
     return result("good", not_binary=blurred)
-
-
-def _has_more_than_two_colours(pixels: np.ndarray) -> bool:
-    """Whether (H, W, 3) uint8 pixels have a third colour."""
-    packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], dtype=np.uint32)
-    others = packed[packed != packed.flat[0]]
-    return bool(others.size and (others != others[0]).any())
 
 
 def _split_report(split: DataSplit, looked: Sequence[_Looked], policy: MaskSizePolicy) -> SplitReport:
@@ -186,6 +177,9 @@ def _split_report(split: DataSplit, looked: Sequence[_Looked], policy: MaskSizeP
         unreadable=unreadable,
         masks=_mask_counts(split.records, looked, policy),
         mask_faults=mask_faults,
+        masks_not_binary=[
+            str(record.mask) for record, look in zip(split.records, looked, strict=True) if look.not_binary
+        ],
         scenes=len({record.group for record in split.records if record.group is not None}),
         without_scene=sum(record.group is None for record in split.records),
         files_not_used=_files_not_used(split),

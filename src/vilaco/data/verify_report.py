@@ -62,6 +62,7 @@ class SplitReport(_Report):
     unreadable: list[Fault]
     masks: MaskCounts
     mask_faults: list[Fault]
+    masks_not_binary: list[str]
     scenes: int
     without_scene: int
     files_not_used: list[str]

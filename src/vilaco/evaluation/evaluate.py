@@ -30,7 +30,7 @@ from vilaco.evaluation.results import (
     ProfileResult,
     Provenance,
 )
-from vilaco.images import Photo, load_mask, load_photo, resave_jpeg, resize_map
+from vilaco.images import Photo, load_mask, load_photo, mask_is_binary, resave_jpeg, resize_map
 
 MaskPolicy = Literal["skip", "resize", "fail"]
 
@@ -238,8 +238,11 @@ class _Run:
             mask, half_mask = resize_mask(mask, size), resize_mask(half_mask, size)
             self._note(self.adjusted, name, "mask_resized", detail)
         if not mask.any():
-            self._refuse_mask(record, name, "mask_empty", "the mask has no tampered pixel")
+            self._refuse_mask(record, name, "mask_all_zero", "the mask has no tampered pixel")
             return None
+        if record.mask and not mask_is_binary(record.mask, record.mask_rule):
+            detail = "the mask has more than two colours; each profile binarises it by its own rule"
+            self._note(self.adjusted, name, "mask_not_binary", detail)
         return PixelCase(prediction.localization_map, mask, half_mask)
 
     def _masks(self, record: Record) -> tuple[Bools, Bools]:

@@ -1,6 +1,10 @@
 """Our own models as a predictor, judged on the same path as everybody's."""
 
+import json
+from pathlib import Path
+
 from vilaco.evaluation.prediction import Prediction
+from vilaco.evaluation.results import Provenance
 from vilaco.images import Photo
 from vilaco.localizer import Localizer
 
@@ -20,3 +24,19 @@ class LocalizerPredictor:
         """Judge a photo."""
         result = self._localizer.predict(photo)
         return Prediction(result.localization_map, result.detection_score)
+
+
+def model_provenance(localizer: Localizer, folder: Path) -> Provenance:
+    """What every figure of a model depends on: its encoder, its weights, and the seed they were trained with.
+
+    Args:
+        localizer: The loaded model.
+        folder: Its folder, whose ``config.json`` keeps the recipe.
+    """
+    trained_with = json.loads((folder / "config.json").read_bytes()).get("trained_with", {})
+    return Provenance(
+        encoder=localizer.encoder_name,
+        weights=localizer.fingerprint,
+        image_score="the model's detection score",
+        training_seed=trained_with.get("recipe", {}).get("training", {}).get("seed"),
+    )

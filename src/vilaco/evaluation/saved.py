@@ -30,6 +30,7 @@ from vilaco.images import Photo
 
 SUFFIXES = (".npz", ".npy", ".png")
 _MARKS = (".map", ".mask")
+_NPY_START, _ZIP_START = b"\x93NUMPY", b"PK"
 _MAP_NAMES, _SCORE_NAMES = ("map", "localization_map"), ("score", "detection_score")
 
 
@@ -64,12 +65,19 @@ class SavedPredictions:
         if not self._by_stem:
             raise DataError(f"{folder}: holds no prediction (looked for {', '.join(SUFFIXES)})")
         self._scores = _detection_scores(folder / "results.jsonl")
+        self._asked: set[Path] = set()
 
     @property
     def image_score(self) -> str:
         """How images got their detection score, for the report."""
         rule = "saved score, else maximum of the map"
         return f"results.jsonl, else {rule}" if self._scores else rule
+
+    @property
+    def unused(self) -> list[Path]:
+        """Files below the folder that no photo has asked for so far; a mask beside its map counts as used."""
+        files = {path for paths in self._by_stem.values() for path in paths}
+        return sorted(files - self._asked)
 
     def __call__(self, photo: Photo) -> Prediction:
         """Read the prediction of a photo.
@@ -105,6 +113,7 @@ class SavedPredictions:
         if len(folders) > 1:
             reason = f"predictions named {relative.stem} lie in several folders: {', '.join(folders)}"
             raise ImageError(relative, reason, code="prediction_ambiguous")
+        self._asked.update(found)
         return min(found, key=_preference)
 
     def _listed_score(self, relative: Path) -> float | None:
@@ -128,6 +137,10 @@ def read_prediction(path: Path) -> tuple[NDArray[np.float32], float | None]:
     try:
         if path.suffix.lower() == ".png":
             return _to_map(_read_png(path)), None
+        with path.open("rb") as file:
+            start = file.read(len(_NPY_START))
+        if not start.startswith((_NPY_START, _ZIP_START)):
+            raise ValueError("is neither an NPY nor an NPZ file")  # numpy would take it for a pickle, and say so
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return _to_map(loaded), None

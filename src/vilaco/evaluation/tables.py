@@ -1,11 +1,13 @@
 """Evaluation results as tables for a terminal; measured and published figures never share one."""
 
 import math
+from itertools import groupby
 
 from rich.table import Table
 
 from vilaco.evaluation.published import PublishedTable
 from vilaco.evaluation.results import EvaluationReport, Figure
+from vilaco.evaluation.robustness import RobustnessReport, RobustnessRow
 
 
 def report_table(report: EvaluationReport, *, everything: bool = False) -> Table:
@@ -59,6 +61,34 @@ def published_table(published: PublishedTable) -> Table:
             values.append(number(row.average))
         table.add_row(row.method, row.supervision, *values, str(sources.index(row.source) + 1))
     return table
+
+
+def robustness_tables(report: RobustnessReport) -> list[Table]:
+    """A ladder's figures, a table each: families of degradations down, rungs across, the drop from clean below."""
+    by_figure: dict[tuple[str, str], list[RobustnessRow]] = {}
+    for row in report.rows:
+        by_figure.setdefault((row.profile, row.metric), []).append(row)
+    return [_ladder_table(report, rows) for rows in by_figure.values()]
+
+
+def _ladder_table(report: RobustnessReport, rows: list[RobustnessRow]) -> Table:
+    clean, *degraded = rows
+    counts = sorted({row.images for row in rows})
+    images = f"{counts[0]} images" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} images, as rungs allow"
+    table = Table(
+        title=f"{report.method} on {report.data}, {report.ladder} ladder\n{clean.profile}: {clean.metric}",
+        caption=f"clean {number(clean.value)}; {images}; in each cell: level, figure, drop from clean",
+        show_header=False,
+        show_lines=True,
+    )
+    for family, rungs in groupby(degraded, key=lambda row: row.family):
+        table.add_row(family, *map(_rung_cell, rungs))
+    return table
+
+
+def _rung_cell(row: RobustnessRow) -> str:
+    level = "" if row.level is None else str(row.level)
+    return f"[dim]{level}[/]\n{number(row.value)}\n[dim]{number(row.drop)}[/]"
 
 
 def number(value: float) -> str:

@@ -16,7 +16,8 @@ from vilaco import __version__
 from vilaco.encoders.base import VisionLanguageEncoder
 from vilaco.errors import ModelError
 from vilaco.files import write_atomically
-from vilaco.method.vilaco import ViLaCo, ViLaCoConfig
+from vilaco.method.methods import MethodConfig, build_network, field_name
+from vilaco.method.network import PatchNetwork
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -29,11 +30,11 @@ class CheckpointConfig(BaseModel):
     vilaco_version: str
     encoder_name: str
     encoder_fingerprint: str
-    model: ViLaCoConfig
+    model: MethodConfig
     trained_with: dict[str, Any] = {}  # recipe and data summary, for the record
 
 
-def save_checkpoint(model: ViLaCo, folder: Path, *, trained_with: dict[str, Any] | None = None) -> None:
+def save_checkpoint(model: PatchNetwork, folder: Path, *, trained_with: dict[str, Any] | None = None) -> None:
     """Write a model folder; each of its files is replaced whole, the configuration last.
 
     Args:
@@ -53,7 +54,7 @@ def save_checkpoint(model: ViLaCo, folder: Path, *, trained_with: dict[str, Any]
     write_atomically(folder / CONFIG, config.model_dump_json(indent=2).encode())
 
 
-def load_checkpoint(folder: Path, encoder: VisionLanguageEncoder | None = None) -> tuple[ViLaCo, str]:
+def load_checkpoint(folder: Path, encoder: VisionLanguageEncoder | None = None) -> tuple[PatchNetwork, str]:
     """Read a model folder.
 
     Args:
@@ -73,8 +74,8 @@ def load_checkpoint(folder: Path, encoder: VisionLanguageEncoder | None = None) 
         config = CheckpointConfig.model_validate_json((folder / CONFIG).read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
-        raise ModelError(f"{folder / CONFIG}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    model = ViLaCo(config.model, encoder)
+        raise ModelError(f"{folder / CONFIG}: {field_name(first['loc'])}: {first['msg']}") from None
+    model = build_network(config.model, encoder)
     if model.encoder.fingerprint != config.encoder_fingerprint:
         raise ModelError(
             f"{folder}: trained on the encoder {config.encoder_name} with fingerprint "

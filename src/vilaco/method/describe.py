@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vilaco.method.vilaco import ViLaCo
+from vilaco.method.network import PatchNetwork
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class BoxSize:
     multiply_adds: int
 
 
-def describe_model(model: ViLaCo) -> list[BoxSize]:
+def describe_model(model: PatchNetwork) -> list[BoxSize]:
     """Measure each box on one blank image, and the whole in a last row named ``total``.
 
     Multiply-adds are those of matrix products and convolutions, as ``torch.utils.flop_counter`` counts them.

@@ -1,13 +1,13 @@
 """The whole objective (ViLaCo Eq. 7 and 8): L = L_coarse + L_fine + lambda(t) L_cpc."""
 
 import math
-from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
 from vilaco.method.consistency import ConsistencyConfig, contrastive_patch_consistency
+from vilaco.method.network import Losses
 from vilaco.method.vilaco import ViLaCoOutput
 
 
@@ -21,6 +21,12 @@ class ObjectiveConfig(BaseModel):
     consistency: bool = True
     warmup_share: float = Field(0.1, ge=0, lt=1)  # T_w over T_total: the mask must mean something before Eq. 6 uses it
     cpc: ConsistencyConfig = ConsistencyConfig()
+
+    @model_validator(mode="after")
+    def _something_counts(self) -> "ObjectiveConfig":
+        if not (self.coarse or self.fine or self.consistency):
+            raise ValueError("coarse, fine and consistency are all off; nothing would be learned")
+        return self
 
 
 def consistency_weight(t: float, *, warmup: float, total: float) -> float:
@@ -43,17 +49,6 @@ def consistency_weight(t: float, *, warmup: float, total: float) -> float:
     return 1.0 - math.exp(-(t - warmup) / (total - warmup))
 
 
-@dataclass(frozen=True)
-class Losses:
-    """The parts of one step's loss, scalars; a part that is switched off is ``None``."""
-
-    total: Tensor
-    coarse: Tensor | None
-    fine: Tensor | None
-    consistency: Tensor | None
-    consistency_weight: float
-
-
 def vilaco_losses(
     output: ViLaCoOutput, labels: Tensor, config: ObjectiveConfig, *, epoch: float, num_epochs: int
 ) -> Losses:
@@ -67,18 +62,18 @@ def vilaco_losses(
         num_epochs: T_total.
 
     Returns:
-        The total and its parts.
+        The parts ``coarse``, ``fine`` and ``cpc``, less those switched off, and lambda(t) as the weight of ``cpc``.
     """
     target = labels.float()
-    coarse = F.binary_cross_entropy_with_logits(output.image_logits.float(), target) if config.coarse else None
-    fine = F.binary_cross_entropy(output.fine_scores, target) if config.fine else None
-    weight = consistency_weight(epoch, warmup=config.warmup_share * num_epochs, total=num_epochs)
-    consistency = None
+    parts: dict[str, Tensor] = {}
+    weights: dict[str, float] = {}
+    if config.coarse:
+        parts["coarse"] = F.binary_cross_entropy_with_logits(output.image_logits.float(), target)
+    if config.fine:
+        parts["fine"] = F.binary_cross_entropy(output.fine_scores, target)
     if config.consistency:
-        consistency = contrastive_patch_consistency(
+        parts["cpc"] = contrastive_patch_consistency(
             output.tokens, output.localization_logits.sigmoid(), labels, output.grid, config.cpc
         )
-    total = target.new_zeros(())
-    for part in (coarse, fine, None if consistency is None else weight * consistency):
-        total = total if part is None else total + part
-    return Losses(total, coarse, fine, consistency, weight)
+        weights["cpc"] = consistency_weight(epoch, warmup=config.warmup_share * num_epochs, total=num_epochs)
+    return Losses(parts, weights)

@@ -9,31 +9,26 @@ Each box of the figure is a file of this folder::
     training adds: consistency (L_cpc) and objective (the sum)
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from torch import Tensor, nn
-from torch.nn import functional as F
+from pydantic import model_validator
+from torch import Tensor
 
-from vilaco.encoders import EncoderConfig, load_encoder
 from vilaco.encoders.base import VisionLanguageEncoder
 from vilaco.method.adapter import AdapterConfig, LGSAdapter
 from vilaco.method.aggregator import AggregatorConfig, ForgeryAwareAggregator
 from vilaco.method.coarse_head import CoarseHead, CoarseHeadConfig
 from vilaco.method.fine_head import FineHead, FineHeadConfig
+from vilaco.method.network import NetworkConfig, PatchNetwork, upsample_map
 from vilaco.method.prompts import LearnablePrompt, PromptConfig
 from vilaco.method.text_attention import TextAttentionConfig, TextGuidedAttention
 
 
-class ViLaCoConfig(BaseModel):
+class ViLaCoConfig(NetworkConfig):
     """The network: each box with its open choices. ``None`` leaves the box out (an ablation)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    encoder: EncoderConfig = EncoderConfig()
-    image_size: int = Field(256, ge=32)  # pixels a side; the paper squashes every image to 256 x 256
+    method: Literal["vilaco"] = "vilaco"
     prompt: PromptConfig = PromptConfig()
     adapter: AdapterConfig | None = AdapterConfig()
     text_attention: TextAttentionConfig = TextAttentionConfig()
@@ -77,7 +72,7 @@ class ViLaCoOutput:
     detection_scores: Tensor
 
 
-class ViLaCo(nn.Module):
+class ViLaCo(PatchNetwork):
     """The network of the paper on a frozen vision-language encoder.
 
     Args:
@@ -85,10 +80,10 @@ class ViLaCo(nn.Module):
         encoder: A loaded encoder to share; loaded from ``config.encoder`` where not given.
     """
 
+    config: ViLaCoConfig
+
     def __init__(self, config: ViLaCoConfig, encoder: VisionLanguageEncoder | None = None) -> None:
-        super().__init__()
-        self.config = config
-        self.encoder = encoder if encoder is not None else load_encoder(config.encoder)
+        super().__init__(config, encoder)
         dim = self.encoder.embed_dim
         self.prompt = LearnablePrompt(self.encoder.embed_words(config.prompt.words), config.prompt)
         self.adapter = LGSAdapter(dim, config.adapter) if config.adapter else None
@@ -96,11 +91,6 @@ class ViLaCo(nn.Module):
         self.aggregator = ForgeryAwareAggregator(dim, config.aggregator) if config.aggregator else None
         self.coarse_head = CoarseHead(dim, config.coarse_head)
         self.fine_head = FineHead(len(config.prompt.words), dim, config.fine_head)
-
-    def forward(self, pixels: Tensor) -> ViLaCoOutput:
-        """Look at images, RGB in [0, 1], shape ``(B, 3, H, W)``."""
-        size = (pixels.shape[2], pixels.shape[3])
-        return self.forward_patches(self.encoder.encode_patches(pixels), size)
 
     def forward_patches(self, patch_features: Tensor, size: tuple[int, int]) -> ViLaCoOutput:
         """Go on from the frozen encoder's patch tokens, which may come from a cache.
@@ -123,11 +113,7 @@ class ViLaCo(nn.Module):
         patch_logits, image_logits = self.coarse_head(tokens, grid)
         similarity, mask_logits, fine_scores = self.fine_head(tokens, text_rows, grid, size)
 
-        localization_logits = mask_logits
-        if self.config.map_from == "coarse":
-            localization_logits = F.interpolate(
-                patch_logits.float().unsqueeze(1), size=size, mode="bilinear", align_corners=False
-            ).squeeze(1)
+        localization_logits = mask_logits if self.config.map_from == "fine" else upsample_map(patch_logits, size)
         coarse_scores = image_logits.float().sigmoid()
         scores = {"coarse": coarse_scores, "fine": fine_scores, "both": (coarse_scores + fine_scores) / 2}
         return ViLaCoOutput(
@@ -141,16 +127,3 @@ class ViLaCo(nn.Module):
             localization_logits=localization_logits,
             detection_scores=scores[self.config.score_from],
         )
-
-    def trainable_state(self) -> dict[str, Tensor]:
-        """Weights to save: all but the encoder's, which its name and fingerprint stand for."""
-        return {name: value for name, value in self.state_dict().items() if not name.startswith("encoder.")}
-
-    def load_trainable_state(self, state: Mapping[str, Tensor]) -> None:
-        """Load what :meth:`trainable_state` gave.
-
-        Raises:
-            RuntimeError: If a weight is missing, unknown, or of another shape.
-        """
-        encoder = {name: value for name, value in self.state_dict().items() if name.startswith("encoder.")}
-        self.load_state_dict({**encoder, **state})

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 
 from vilaco.method.checkpoint import load_checkpoint
-from vilaco.method.vilaco import ViLaCo
+from vilaco.method.network import PatchNetwork
 from vilaco.runtimes import RuntimeOutput
 
 
 class TorchRuntime:
-    """A ViLaCo network behind the runtime contract.
+    """A network behind the runtime contract.
 
     Args:
         model: The network; put into eval mode.
@@ -19,7 +19,7 @@ class TorchRuntime:
         device: Where it runs; a GPU when there is one, else the CPU.
     """
 
-    def __init__(self, model: ViLaCo, *, fingerprint: str, device: str | torch.device | None = None) -> None:
+    def __init__(self, model: PatchNetwork, *, fingerprint: str, device: str | torch.device | None = None) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model = model.to(self.device).eval()
         self.fingerprint = fingerprint

@@ -3,12 +3,15 @@
 import io
 import json
 import math
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from PIL import Image
 
@@ -26,12 +29,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's checkpoints, written whole or not at all; the one before is kept beside the last."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write to a temporary file, then rename."""
+        """Write to a temporary file, then rename; at no moment is there no last one."""
         path = Path(path)
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         if path.exists():
-            path.replace(path.with_name(PREVIOUS))
+            previous = path.with_name(PREVIOUS)
+            previous.unlink(missing_ok=True)
+            os.link(path, previous)
         write_atomically(path, buffer.getvalue())
 
     def load_checkpoint(
@@ -124,6 +129,24 @@ class ExampleOverlays(L.Callback):
         probs = output.localization_logits[0].float().sigmoid().cpu().numpy()
         map_ = resize_map(probs, upright.shape[:2])
         return side_by_side(upright, map_, map_ > 0.5)
+
+
+class ProgressBar(TQDMProgressBar):
+    """Lightning's progress bar with the loss parts, on a terminal."""
+
+    def get_metrics(self, trainer: L.Trainer, module: L.LightningModule) -> dict[str, Any]:
+        """All that is logged for the bar but the logger's version number."""
+        return {name: value for name, value in super().get_metrics(trainer, module).items() if name != "v_num"}
+
+
+class EpochLines(L.Callback):
+    """One line an epoch on stderr, where stderr is a file and a bar would fill it."""
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Print the epoch's numbers."""
+        if trainer.is_global_zero:
+            parts = [f"{name} {float(value):.3f}" for name, value in sorted(trainer.progress_bar_metrics.items())]
+            print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {'  '.join(parts)}", file=sys.stderr)
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

@@ -6,7 +6,8 @@ import signal
 import time
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from typing import Any
 import lightning as L
 import torch
 import yaml
-from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.progress import Progress
 from torch.utils.data import DataLoader
@@ -30,8 +30,10 @@ from vilaco.files import write_atomically
 from vilaco.training.callbacks import (
     LAST,
     AtomicCheckpointIO,
+    EpochLines,
     ExampleOverlays,
     KeepBest,
+    ProgressBar,
     SaveLast,
     write_json,
 )
@@ -96,7 +98,7 @@ def train(
     """
     _check_folder(out, resume=resume)
     settings = recipe.training
-    quiet = progress is None
+    shown = [] if progress is None else [EpochLines() if progress.disable else ProgressBar(refresh_rate=1)]
     progress = progress or Progress(disable=True)
     usable, skipped = _read(records, progress)
     keep, held_out = _split(records, usable, recipe)
@@ -117,30 +119,18 @@ def train(
         write_atomically(out / RECIPE_FILE, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode())
         write_json(out / RUN_FILE, facts)
     keep_best = KeepBest(out / "model", facts)
-    trainer = _trainer(
-        recipe,
-        out,
-        devices,
-        num_nodes,
-        quiet,
-        [
-            keep_best,
-            ExampleOverlays(val_images, out / "examples", every=settings.example_every),
-            SaveLast(out),
-        ],
-    )
+    examples = ExampleOverlays(val_images, out / "examples", every=settings.example_every)
     module = ViLaCoModule(recipe, encoder)
+    batches = _Batches(train_set, val_set, recipe)
+    progress.stop()
     started = time.monotonic()
     handler = signal.getsignal(signal.SIGINT)
-    try:
-        trainer.fit(
-            module,
-            datamodule=_Batches(train_set, val_set, recipe),
-            ckpt_path=out / LAST if resume else None,
-            weights_only=True,
-        )
-    except SystemExit:  # how Lightning ends on Ctrl-C
-        signal.signal(signal.SIGINT, handler)
+    with _quiet_lightning():
+        trainer = _trainer(recipe, out, devices, num_nodes, [*shown, keep_best, examples, SaveLast(out)])
+        try:
+            trainer.fit(module, datamodule=batches, ckpt_path=out / LAST if resume else None, weights_only=True)
+        except SystemExit:  # how Lightning ends on Ctrl-C
+            signal.signal(signal.SIGINT, handler)
     if not trainer.interrupted:
         write_json(out / RUN_FILE, {**facts, "seconds": round(time.monotonic() - started, 1), "resumed": resume})
     return TrainingSummary(out / "model", keep_best.best_epoch, keep_best.best, skipped, trainer.interrupted)
@@ -172,15 +162,10 @@ class _Batches(L.LightningDataModule):
         return self._loader(self.train_set, [batch[rank::world] for batch in batches])
 
     def val_dataloader(self) -> DataLoader:
-        assert self.trainer is not None
-        rank, world = self.trainer.global_rank, self.trainer.world_size
+        """All held-out images, on every device alike, so that none is dropped to make shares equal."""
         keys = [(index, CLEAN_VIEW) for index in range(len(self.val_set))]
-        keys = (
-            keys[: len(keys) // world * world] if world > 1 else keys
-        )  # equal shares, or gathering would wait forever
         size = self.recipe.training.batch_size
-        mine = keys[rank::world]
-        return self._loader(self.val_set, [mine[start : start + size] for start in range(0, len(mine), size)])
+        return self._loader(self.val_set, [keys[start : start + size] for start in range(0, len(keys), size)])
 
     def _loader(self, dataset: WeakImages | CachedFeatures, batches: list[list[tuple[int, int]]]) -> DataLoader:
         workers = self.recipe.training.num_workers
@@ -269,15 +254,25 @@ def _precision(choice: str) -> str:
     return "bf16-mixed" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "32-true"
 
 
-def _trainer(
-    recipe: Recipe, out: Path, devices: int, num_nodes: int, quiet: bool, callbacks: list[L.Callback]
-) -> L.Trainer:
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Keep from users what Lightning says about our choices and about its own use of torch."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # the frozen encoder
+        warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
+        warnings.filterwarnings("ignore", ".*all_gather is deprecated.*")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+def _trainer(recipe: Recipe, out: Path, devices: int, num_nodes: int, callbacks: list[L.Callback]) -> L.Trainer:
     settings = recipe.training
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
-    warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # the frozen encoder
-    warnings.filterwarnings("ignore", ".*number of training batches.*smaller than the logging interval.*")
     distributed = devices * num_nodes > 1
     return L.Trainer(
         accelerator="gpu" if torch.cuda.is_available() else "cpu",
@@ -287,17 +282,17 @@ def _trainer(
         precision=_precision(settings.precision),  # type: ignore[arg-type]
         max_epochs=settings.epochs,
         gradient_clip_val=settings.gradient_clip,
-        callbacks=[*callbacks, *([] if quiet else [TQDMProgressBar(refresh_rate=1)])],
+        callbacks=callbacks,
         logger=[
             TensorBoardLogger(out / "logs", name="tensorboard", version=""),
             CSVLogger(out / "logs", name="csv"),  # version_0, and another version for each resume
         ],
         plugins=[AtomicCheckpointIO()],
         enable_checkpointing=False,
-        enable_progress_bar=not quiet,
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         reload_dataloaders_every_n_epochs=1,
-        log_every_n_steps=1_000_000,
+        log_every_n_steps=1,
     )

@@ -1,4 +1,4 @@
-"""The Lightning side of ViLaCo; the network itself does not know how it is trained."""
+"""The Lightning side of every method; the networks themselves do not know how they are trained."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from torch import Tensor
 
 from vilaco.encoders.base import VisionLanguageEncoder
 from vilaco.evaluation.image_metrics import ImageScores, image_auc, image_f1_sen_spe_harmonic
-from vilaco.method.objective import vilaco_losses
-from vilaco.method.vilaco import ViLaCo, ViLaCoOutput
+from vilaco.method.methods import build_network, build_objective
+from vilaco.method.network import NetworkOutput
 from vilaco.training.recipe import Recipe
 
 
 class ViLaCoModule(L.LightningModule):
-    """Train a :class:`~vilaco.method.vilaco.ViLaCo` by a recipe.
+    """Train ViLaCo, or a method it is compared with, by a recipe.
 
     Batches hold ``label`` and either ``pixels`` ``(B, 3, S, S)`` uint8 or, from the cache, ``patch_features``
     ``(B, N, D)``. All randomness of a step follows from the seed and the step's number, so training goes on after an
@@ -25,10 +25,11 @@ class ViLaCoModule(L.LightningModule):
         super().__init__()
         self.recipe = recipe
         torch.manual_seed(recipe.training.seed)
-        self.model = ViLaCo(recipe.model, encoder)
+        self.model = build_network(recipe.model, encoder)
+        self.objective = build_objective(recipe.model, recipe.objective)
         self._validation: list[tuple[Tensor, Tensor]] = []
 
-    def run_network(self, batch: dict[str, Tensor]) -> ViLaCoOutput:
+    def run_network(self, batch: dict[str, Tensor]) -> NetworkOutput:
         """Run the network on a batch of either kind."""
         size = self.recipe.model.image_size
         if "patch_features" in batch:
@@ -40,21 +41,16 @@ class ViLaCoModule(L.LightningModule):
         torch.manual_seed((self.recipe.training.seed << 32) + self.global_step + 1)
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
-        """One step of Eq. 7."""
+        """One step: the network, then its objective in float32 (autocast refuses cross-entropy of probabilities)."""
         epoch = self.current_epoch + batch_index / max(1, int(self.trainer.num_training_batches))
-        losses = vilaco_losses(
-            self.run_network(batch),
-            batch["label"],
-            self.recipe.objective,
-            epoch=epoch,
-            num_epochs=self.recipe.training.epochs,
-        )
-        parts = {"coarse": losses.coarse, "fine": losses.fine, "cpc": losses.consistency}
-        for name, part in parts.items():
-            if part is not None:
-                self.log(f"loss/{name}", part, prog_bar=True, on_step=False, on_epoch=True)
-        self.log("loss/total", losses.total, on_step=False, on_epoch=True)
-        self.log("lambda", losses.consistency_weight, on_step=False, on_epoch=True)
+        output = self.run_network(batch)
+        with torch.autocast(self.device.type, enabled=False):
+            losses = self.objective(output, batch["label"], epoch=epoch, num_epochs=self.recipe.training.epochs)
+        for name, part in losses.parts.items():
+            self.log(f"loss/{name}", part, prog_bar=True, on_step=False, on_epoch=True, sync_dist=True)
+        for name, weight in losses.weights.items():
+            self.log(f"weight/{name}", weight, on_step=False, on_epoch=True, sync_dist=True)
+        self.log("loss/total", losses.total, on_step=False, on_epoch=True, sync_dist=True)
         return losses.total
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
@@ -63,11 +59,8 @@ class ViLaCoModule(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Image-level metrics of the held-out share, which alone choose the checkpoint."""
-        gathered = [torch.cat(column) for column in zip(*self._validation, strict=True)]
+        scores, labels = (torch.cat(column) for column in zip(*self._validation, strict=True))
         self._validation.clear()
-        if self.trainer.world_size > 1:
-            gathered = [torch.as_tensor(self.all_gather(column)).flatten().cpu() for column in gathered]
-        scores, labels = gathered
         images = ImageScores.of(labels, scores)
         self.log("val/image_auc", float(image_auc(images)[0]), prog_bar=True, sync_dist=True)
         self.log("val/image_f1", float(image_f1_sen_spe_harmonic(images)[0]), prog_bar=True, sync_dist=True)

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from vilaco.data.loading import AugmentationConfig
 from vilaco.errors import ConfigError
+from vilaco.method.methods import MethodConfig, field_name
 from vilaco.method.objective import ObjectiveConfig
 from vilaco.method.vilaco import ViLaCoConfig
 
@@ -56,10 +57,18 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    model: ViLaCoConfig = ViLaCoConfig()
-    objective: ObjectiveConfig = ObjectiveConfig()
+    model: MethodConfig = ViLaCoConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()  # ViLaCo's; the losses of the other methods have no settings
     augmentation: AugmentationConfig = AugmentationConfig()
     training: TrainingConfig = TrainingConfig()
+
+    @field_validator("objective")
+    @classmethod
+    def _used(cls, value: ObjectiveConfig, info: ValidationInfo) -> ObjectiveConfig:
+        model = info.data.get("model")
+        if model is not None and not isinstance(model, ViLaCoConfig) and value != ObjectiveConfig():
+            raise ValueError(f"is ViLaCo's; the losses of {model.method!r} have no settings")
+        return value
 
 
 def recipe_names() -> list[str]:
@@ -73,7 +82,7 @@ def load_recipe(name_or_path: str, *, overrides: Iterable[str] = (), without: It
     Args:
         name_or_path: A shipped recipe's name, or a YAML file.
         overrides: ``section.key=value`` settings; the value is YAML.
-        without: Boxes or losses to leave out, keys of ``ABLATIONS``.
+        without: Boxes or losses of ViLaCo to leave out, keys of ``ABLATIONS``.
 
     Returns:
         The checked recipe.
@@ -111,7 +120,7 @@ def parse_recipe(values: Any, *, source: str | Path) -> Recipe:
         return Recipe.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "recipe"
+        where = field_name(first["loc"]) or "recipe"
         raise ConfigError(f"{source}: {where}: {first['msg']} (got {first['input']!r})") from None
 
 

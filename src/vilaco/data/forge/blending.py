@@ -86,8 +86,8 @@ def blend(host: np.ndarray, patch: Patch) -> tuple[np.ndarray, np.ndarray]:
     alpha = np.where(patch.alpha >= ALPHA_FLOOR, patch.alpha, 0.0).astype(np.float32)
     forged = host.copy()
     target = forged[patch.top : patch.top + height, patch.left : patch.left + width]
-    mixed = target + alpha[..., None] * (patch.pixels.astype(np.float32) - target)
-    target[...] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    if alpha.size:  # OpenCV refuses a patch that lies wholly outside
+        target[...] = cv2.blendLinear(patch.pixels, target, alpha, 1.0 - alpha)
     mask = np.zeros(host.shape[:2], bool)
     mask[patch.top : patch.top + height, patch.left : patch.left + width] = alpha > 0.0
     return forged, mask

@@ -11,7 +11,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import cv2
@@ -19,7 +20,7 @@ import numpy as np
 
 from vilaco import __version__
 from vilaco.data.forge.config import ForgeConfig
-from vilaco.data.forge.engine import Example, make_example
+from vilaco.data.forge.engine import Example, draw_scene, finish_example
 from vilaco.data.forge.history import encode_png
 from vilaco.data.forge.photos import PhotoPool
 from vilaco.data.forge.sheet import SheetEntry, contact_sheet
@@ -35,7 +36,7 @@ RUN = 16
 """Pictures made from one group before the plan goes on to the next: two from each of eight photos."""
 SHEET = 32
 """Forgeries on the contact sheet, spread over the data set."""
-HOSTS, PICTURES, PLAN = range(3)
+HOSTS, SCENES, FORGERIES, PLAN = range(4)
 """First word of a spawn key: which decision the random numbers below it are for."""
 
 
@@ -71,9 +72,10 @@ class ForgeSummary:
 
 @dataclass(frozen=True)
 class _Job:
-    """One picture to make: its number, label, and place in its group's sequence of hosts."""
+    """One picture to make: its number, its scene's, label, and place in its group's sequence of hosts."""
 
     index: int
+    scene: int
     label: int
     run: int
     place: int
@@ -131,8 +133,9 @@ def forge_dataset(
           forge.json                  (settings, seed, versions, photos, counts)
 
     Pictures of one group share photos with each other and with no picture outside it, so a split by
-    ``group`` is a split by scene. Each photo hosts a forgery and an authentic picture in turn (where half are
-    forgeries), so that content tells no label either. On Ctrl-C the pictures made so far are listed in the
+    ``group`` is a split by scene. Where half are forgeries, each has an authentic twin: the same view of the
+    same photo, from the same camera and through the same history, so that even by chance neither content nor
+    history tells a label. On Ctrl-C the pictures made so far are listed in the
     manifest, ``forge.json`` says ``"finished": false``, and :class:`KeyboardInterrupt` goes on to the caller.
 
     Args:
@@ -203,11 +206,15 @@ class _Forger:
         if not members:
             chunk.undone.extend(jobs)
             return chunk
-        for job in jobs:
-            order = _rng(self.seed, HOSTS, job.run).permutation(members)
-            host = int(order[job.place // 2 % len(members)])
-            rng = _rng(self.seed, PICTURES, job.index)
-            chunk.rows.append(self._write(job, make_example(self.photos, rng, self.config, host=host, label=job.label)))
+        for number, twins in groupby(jobs, key=_by_scene):
+            first, *others = twins
+            order = _rng(self.seed, HOSTS, first.run).permutation(members)
+            host = int(order[first.place // 2 % len(members)])
+            scene = draw_scene(self.photos, host, _rng(self.seed, SCENES, number), self.config)
+            for job in (first, *others):
+                rng = _rng(self.seed, FORGERIES, job.index)
+                example = finish_example(self.photos, scene, rng, self.config, label=job.label)
+                chunk.rows.append(self._write(job, example))
         return chunk
 
     def _write(self, job: _Job, example: Example) -> _Row:
@@ -225,7 +232,7 @@ class _Forger:
             group=f"group-{example.group:04d}",
             operation=example.operation,
             shape=example.shape,
-            tampered_share=round(float(example.mask.mean()), 6),
+            tampered_share=round(np.count_nonzero(example.mask) / example.mask.size, 6),
             host=str(self.photos.paths[example.host]),
             donor=None if example.donor is None else str(self.photos.paths[example.donor]),
             history=example.history,
@@ -263,8 +270,8 @@ def _make_all(
         done = {row.index for chunk in made for row in chunk.rows}
         undone = sorted((job for jobs in plan.values() for job in jobs if job.index not in done), key=_by_index)
         again: dict[int, list[_Job]] = {}
-        for position, job in enumerate(undone):
-            again.setdefault(fertile[position % len(fertile)], []).append(job)
+        for job in undone:
+            again.setdefault(fertile[job.index // 2 % len(fertile)], []).append(job)  # twins stay together
         plan = again
 
 
@@ -304,6 +311,10 @@ def _by_index(job: _Job) -> int:
     return job.index
 
 
+def _by_scene(job: _Job) -> int:
+    return job.scene
+
+
 def _write_whole(path: Path, data: bytes) -> None:
     """Write one picture under its name only once it is whole.
 
@@ -321,13 +332,19 @@ def _write_whole(path: Path, data: bytes) -> None:
 
 
 def _plan(count: int, tampered_share: float, groups: int, seed: int) -> dict[int, list[_Job]]:
-    """Deal the pictures to groups in runs of :data:`RUN`, labels spread evenly along each run."""
+    """Deal the pictures to groups in runs of :data:`RUN`, labels spread evenly along each run.
+
+    An authentic and a tampered picture with the numbers ``2 n`` and ``2 n + 1`` are twins, of one scene.
+    """
     order = _rng(seed, PLAN).permutation(groups)
+    tampered = [math.floor(index * tampered_share + 0.5) for index in range(count + 2)]
     plan: dict[int, list[_Job]] = {}
     for index in range(count):
-        label = math.floor((index + 1) * tampered_share + 0.5) - math.floor(index * tampered_share + 0.5)
+        label = TAMPERED if tampered[index + 1] > tampered[index] else AUTHENTIC
+        pair = index // 2 * 2
+        scene = pair if tampered[pair + 2] - tampered[pair] == 1 else index
         run, place = divmod(index, RUN)
-        job = _Job(index, TAMPERED if label else AUTHENTIC, run, place)
+        job = _Job(index, scene, label, run, place)
         plan.setdefault(int(order[run % groups]), []).append(job)
     return plan
 
@@ -360,7 +377,7 @@ def _finish(forger: _Forger, chunks: Sequence[_Chunk], finished: bool, seconds: 
     if hasattr(os, "sync"):
         os.sync()
     write_atomically(out / "manifest.csv", table.getvalue().encode())
-    write_atomically(out / "examples.jsonl", "".join(json.dumps(asdict(row)) + "\n" for row in rows).encode())
+    write_atomically(out / "examples.jsonl", "".join(json.dumps(vars(row)) + "\n" for row in rows).encode())
     sheet = out / "contact_sheet.jpg" if tampered else None
     if sheet is not None:
         shown = tampered[:: max(1, len(tampered) // SHEET)][:SHEET]

@@ -1,6 +1,6 @@
 """One picture from a seed: authentic or tampered, through one and the same path."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from vilaco.data.forge.lettering import write
 from vilaco.data.forge.photos import PhotoPool, View, draw_view
 from vilaco.data.forge.removal import remove
 from vilaco.data.forge.retouch import retouch
-from vilaco.data.forge.shapes import draw_shape
+from vilaco.data.forge.shapes import draw_shape, pick
 from vilaco.data.forge.transplant import transplant
 from vilaco.data.records import TAMPERED
 from vilaco.errors import DataError
@@ -26,6 +26,19 @@ MIN_DIFFERENCE = 1.0
 """Least mean absolute difference within the mask, in grey levels."""
 MIN_PIXELS = 24
 """Least mask pixels in the finished picture."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a picture is before it has a label.
+
+    Attributes:
+        view: A view of the host as it left the camera.
+        history: What will happen to it.
+    """
+
+    view: View
+    history: History
 
 
 @dataclass(frozen=True)
@@ -91,8 +104,8 @@ def make_example(
 ) -> Example:
     """Draw one picture, authentic or tampered, with a camera-to-web history.
 
-    The host's view, the history and the forgery each have random numbers of their own, so an authentic
-    picture and a tampered one from the same ``rng`` state and host differ by the forgery alone.
+    The scene and the forgery have random numbers of their own, so an authentic picture and a tampered one
+    from the same ``rng`` state and host differ by the forgery alone.
 
     Args:
         photos: Authentic photos.
@@ -108,28 +121,40 @@ def make_example(
         DataError: If the host, or no photo at all, can be read.
     """
     config = config or ForgeConfig()
-    choice_rng, view_rng, history_rng, forge_rng = rng.spawn(4)
+    choice_rng, scene_rng, forge_rng = rng.spawn(3)
     if host is None:
         host = _draw_host(photos, choice_rng)
     if label is None:
         label = int(choice_rng.random() < config.tampered_share)
+    return finish_example(photos, draw_scene(photos, host, scene_rng, config), forge_rng, config, label=label)
+
+
+def draw_scene(photos: PhotoPool, host: int, rng: np.random.Generator, config: ForgeConfig) -> Scene:
+    """Draw a view of a photo and a history for it.
+
+    Raises:
+        DataError: If the photo cannot be read.
+    """
     photo = photos.pixels(host)
     if photo is None:
         raise DataError(f"{photos.paths[host]}: {photos.unreadable[host]}")
-
+    view_rng, history_rng = rng.spawn(2)
     history = draw_history((photo.shape[0], photo.shape[1]), history_rng, config)
     view = draw_view(photos, host, history.canvas, view_rng, whole_share=config.whole_view_share)
-    pixels = history.shoot(view.pixels)
-    mask = np.zeros(history.canvas, bool)
-    forgery = None
-    if label == TAMPERED:
-        forgery = forge(photos, View(host, pixels, view.window), history, forge_rng, config)
-        pixels, mask = forgery.pixels, forgery.mask
-    encoded, suffix = history.publish(pixels)
+    return Scene(replace(view, pixels=history.shoot(view.pixels)), history)
+
+
+def finish_example(
+    photos: PhotoPool, scene: Scene, rng: np.random.Generator, config: ForgeConfig, *, label: int
+) -> Example:
+    """Forge a scene, or leave it as it is, and send it through its history; ``rng`` draws the forgery alone."""
+    host, history = scene.view.index, scene.history
+    forgery = forge(photos, scene.view, history, rng, config) if label == TAMPERED else None
+    encoded, suffix = history.publish(forgery.pixels if forgery else scene.view.pixels)
     return Example(
         encoded=encoded,
         suffix=suffix,
-        mask=history.publish_mask(mask),
+        mask=history.publish_mask(forgery.mask) if forgery else np.zeros(history.size, bool),
         label=label,
         operation=forgery.operation if forgery else None,
         shape=forgery.shape if forgery else None,
@@ -207,19 +232,23 @@ def _attempt(
 
 def _shows(forgery: Forgery, host: np.ndarray, history: History) -> bool:
     """Whether the forgery changed enough of its mask, and enough of the mask outlives the history."""
-    if not forgery.mask.any():
+    left, top, width, height = cv2.boundingRect(forgery.mask.view(np.uint8))
+    if not width:
         return False
-    difference = cv2.absdiff(forgery.pixels, host)[forgery.mask]
-    changed = np.count_nonzero(difference[:, 0] | difference[:, 1] | difference[:, 2]) / len(difference)
-    if changed < MIN_CHANGED or float(difference.mean()) < MIN_DIFFERENCE:
+    box = np.s_[top : top + height, left : left + width]
+    mask = forgery.mask[box].view(np.uint8)
+    difference = cv2.absdiff(forgery.pixels[box], host[box])
+    untouched = cv2.bitwise_and(mask, cv2.inRange(difference, (0, 0, 0), (0, 0, 0)))
+    if cv2.countNonZero(untouched) > (1.0 - MIN_CHANGED) * cv2.countNonZero(mask):
+        return False
+    if sum(cv2.mean(difference, mask=mask)) / 3 < MIN_DIFFERENCE:
         return False
     return int(np.count_nonzero(history.publish_mask(forgery.mask))) >= MIN_PIXELS
 
 
 def _draw_operation(rng: np.random.Generator, config: ForgeConfig, *, can_splice: bool) -> str:
     splice = config.splice if can_splice else 0.0
-    weights = np.array([config.copy_move, splice, config.removal, config.retouch, config.text])
-    return OPERATIONS[rng.choice(len(OPERATIONS), p=weights / weights.sum())]
+    return pick(rng, OPERATIONS, (config.copy_move, splice, config.removal, config.retouch, config.text))
 
 
 def _draw_host(photos: PhotoPool, rng: np.random.Generator) -> int:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from vilaco.data.forge.config import ForgeConfig
-from vilaco.data.forge.shapes import Frame
+from vilaco.data.forge.shapes import Frame, pick
 from vilaco.images import Subsampling, encode_jpeg
 
 EDITS = ("contrast", "gamma", "saturation", "warmth", "sharpen", "blur", "grain")
@@ -126,7 +126,7 @@ class History:
         if mask.shape == self.size:
             return mask.copy()
         method = cv2.INTER_AREA if self.size[0] < mask.shape[0] else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(mask.astype(np.float32), self.size[::-1], interpolation=method) >= 0.5)
+        return np.asarray(cv2.resize(mask.view(np.uint8) * 255, self.size[::-1], interpolation=method) >= 128)
 
     def steps(self) -> tuple[str, ...]:
         """The history in words, such as ``("camera jpeg 93 4:2:2", "final jpeg 80 4:2:0")``."""
@@ -169,7 +169,7 @@ def draw_history(photo_size: tuple[int, int], rng: np.random.Generator, config: 
     factor = 1.0
     if rng.random() < config.resize_share:
         factor = float(np.exp(rng.uniform(np.log(config.min_resize), np.log(config.max_resize))))
-    method = str(rng.choice(list(METHODS), p=(0.35, 0.25, 0.3, 0.1)))
+    method = pick(rng, tuple(METHODS), (0.35, 0.25, 0.3, 0.1))
     web_save = _draw_jpeg(rng, 60, 96) if rng.random() < config.web_save_share else None
     final = (
         None if rng.random() < config.png_share else _draw_jpeg(rng, *((88, 100) if rng.random() < 0.5 else (60, 95)))
@@ -238,9 +238,11 @@ def apply_edit(pixels: np.ndarray, edit: Edit) -> np.ndarray:
 def encode_png(pixels: np.ndarray) -> bytes:
     """PNG bytes of an RGB ``(H, W, 3)`` or grey ``(H, W)`` uint8 array, without metadata."""
     bgr = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    # Deflate's search for repeats finds next to nothing in a photo and takes half of the time.
-    strategy = cv2.IMWRITE_PNG_STRATEGY_RLE if pixels.ndim == 2 else cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY
-    return bytes(cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_STRATEGY, strategy])[1])
+    options = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    if pixels.ndim == 3:  # deflate's search for repeats finds next to nothing in a photo and takes half of the time
+        options = [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY]
+        options += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB]
+    return bytes(cv2.imencode(".png", bgr, options)[1])
 
 
 def decode(encoded: bytes) -> np.ndarray:
@@ -257,4 +259,4 @@ def _through(pixels: np.ndarray, levels: np.ndarray) -> np.ndarray:
 def _draw_jpeg(rng: np.random.Generator, low: int, high: int) -> Jpeg:
     """Qualities uniform in [low, high]; 4:2:0 is what most encoders default to."""
     kinds: tuple[Subsampling, ...] = ("4:2:0", "4:2:2", "4:4:4")
-    return Jpeg(int(rng.integers(low, high + 1)), kinds[rng.choice(3, p=(0.6, 0.15, 0.25))])
+    return Jpeg(int(rng.integers(low, high + 1)), pick(rng, kinds, (0.6, 0.15, 0.25)))

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vilaco.data.forge.blending import Patch
-from vilaco.data.forge.shapes import Frame
+from vilaco.data.forge.shapes import Frame, pick
 
 HEADLINES = (
     "BREAKING NEWS", "EXCLUSIVE", "SOLD OUT", "For sale", "CLOSED", "Wanted", "NO ENTRY", "Paid in full",
@@ -40,7 +40,7 @@ def write(frame: Frame, rng: np.random.Generator) -> Patch:
     ink = cv2.resize(ink, None, fx=fit, fy=fit, interpolation=cv2.INTER_AREA) if fit < 1.0 else ink
     if rng.random() < 0.3:
         ink = _turned(ink, float(rng.normal(0.0, 6.0)))
-    colour = np.array(COLOURS[rng.choice(len(COLOURS), p=COLOUR_SHARES)], np.float32)
+    colour = np.array(pick(rng, COLOURS, COLOUR_SHARES), np.float32)
     weight, pixels = ink, np.broadcast_to(colour, (*ink.shape, 3))
     if rng.random() < 0.35:
         weight, pixels = _with_shadow(ink, colour, offset=max(1, round(height / 16)))

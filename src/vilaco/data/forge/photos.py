@@ -1,5 +1,6 @@
 """The authentic photos that forgeries are made from: read once, kept in scenes, with their segmentations."""
 
+import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vilaco.data.forge.segments import read_segmentation
 from vilaco.errors import DataError, ImageError
 from vilaco.images import load_photo, resize_pixels
 
@@ -44,7 +46,7 @@ class PhotoPool:
         max_side: int = 1024,
         cached: int = 32,
     ) -> None:
-        self.paths = tuple(sorted({Path(path) for path in paths}))
+        self.paths = tuple(sorted({Path(path) for path in paths}, key=os.fspath))
         if not self.paths:
             raise DataError("no photos to forge from.")
         size = group_size or int(np.clip(len(self.paths) // 10, 2, 8))
@@ -57,7 +59,6 @@ class PhotoPool:
         self._max_side = max_side
         self._cached = cached
         self._pixels: OrderedDict[int, np.ndarray] = OrderedDict()
-        self._annotations: OrderedDict[int, list[np.ndarray]] = OrderedDict()
         self.unreadable: dict[int, str] = {}
 
     def group_of(self, index: int) -> int:
@@ -96,15 +97,10 @@ class PhotoPool:
         """The photos of a group that can be used."""
         return [index for index in self.groups[group] if self.pixels(index) is not None]
 
-    def annotations(self, index: int) -> list[np.ndarray]:
-        """Human segmentations of a photo, one label image ``(h, w)`` uint16 an annotator; often none."""
-        if index not in self._segments:
-            return []
-        if index not in self._annotations:
-            self._annotations[index] = load_segments(self._segments[index])
-            if len(self._annotations) > self._cached:
-                self._annotations.popitem(last=False)
-        return self._annotations[index]
+    def segmentation(self, index: int, rng: np.random.Generator) -> np.ndarray | None:
+        """Segment numbers by one of a photo's annotators, ``(h, w)`` uint16; ``None`` if it has none."""
+        file = self._segments.get(index)
+        return None if file is None else read_segmentation(file, rng)
 
 
 @dataclass(frozen=True)
@@ -123,10 +119,9 @@ class View:
 
     def labels(self, photos: PhotoPool, rng: np.random.Generator) -> np.ndarray | None:
         """One annotator's segments in this view, ``(H, W)`` uint16, or ``None`` where the photo has none."""
-        annotations = photos.annotations(self.index)
-        if not annotations:
+        labels = photos.segmentation(self.index, rng)
+        if labels is None:
             return None
-        labels = annotations[rng.integers(len(annotations))]
         height, width = labels.shape
         top, left = round(self.window[0] * height), round(self.window[1] * width)
         bottom = max(top + 1, round((self.window[0] + self.window[2]) * height))
@@ -169,36 +164,12 @@ def draw_view(
     return View(index, part, (top / height, left / width, window_height / height, window_width / width))
 
 
-def load_segments(path: Path) -> list[np.ndarray]:
-    """Read the human segmentations of one BSDS500 ``.mat`` file (Arbelaez et al. 2011).
-
-    Args:
-        path: A file with the variable ``groundTruth``: one struct an annotator with ``Segmentation``, an
-            image of segment numbers.
-
-    Returns:
-        One label image ``(H, W)`` uint16 for each annotator.
-
-    Raises:
-        DataError: If the file is not such a file, or scipy is not installed.
-    """
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise DataError(f"{path}: reading .mat segmentations needs scipy: pip install 'vilaco[train]'.") from error
-    try:
-        truth = loadmat(path, variable_names=["groundTruth"])["groundTruth"]
-        return [np.ascontiguousarray(person["Segmentation"][0, 0], dtype=np.uint16) for person in truth.ravel()]
-    except Exception as error:  # scipy's reader raises whatever the damaged bytes lead to
-        raise DataError(f"{path}: not a BSDS500 segmentation ({type(error).__name__}: {error}).") from error
-
-
 def _match_segments(paths: Sequence[Path], folder: Path | None) -> dict[int, Path]:
     if folder is None:
         return {}
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder of segmentations.")
-    files = {file.stem: file for file in sorted(folder.rglob("*.mat"))}
+    files = {file.stem: file for file in sorted(folder.rglob("*.mat"), key=os.fspath)}
     matched = {index: files[path.stem] for index, path in enumerate(paths) if path.stem in files}
     if not matched:
         raise DataError(f"{folder}: none of its {len(files)} .mat files is named like one of the photos.")

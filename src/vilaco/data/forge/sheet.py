@@ -7,7 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vilaco.images import load_mask, load_photo, resize_pixels
+from vilaco.data.forge.history import decode
+from vilaco.images import resize_pixels
 
 TILE = (160, 240)
 """(height, width) in pixels that a picture is fitted into."""
@@ -42,8 +43,8 @@ def contact_sheet(entries: Sequence[SheetEntry]) -> np.ndarray:
 
 
 def _cell(entry: SheetEntry) -> np.ndarray:
-    pixels = load_photo(entry.image).pixels
-    mask = load_mask(entry.mask)
+    pixels = decode(entry.image.read_bytes())
+    mask = decode(entry.mask.read_bytes())[..., 0] > 0
     factor = min(TILE[0] / mask.shape[0], TILE[1] / mask.shape[1])
     size = (max(1, round(mask.shape[0] * factor)), max(1, round(mask.shape[1] * factor)))
     plain = resize_pixels(pixels, size)
