@@ -203,3 +203,20 @@ def test_cache_is_keyed_by_what_it_depends_on(two_piles: Path, tiny_clip: Path, 
     assert len(CachedFeatures(other, encoder, tmp_path).missing(2)) == 4
     blocks = load_encoder(EncoderConfig(family="clip", checkpoint=str(tiny_clip), tokens="blocks", grid_blocks=4))
     assert len(CachedFeatures(images, blocks, tmp_path).missing(2)) == 4
+
+
+def test_text_is_encoded_once_at_inference_and_anew_when_weights_change(tiny_clip: Path) -> None:
+    model = ViLaCo(load_recipe("paper", overrides=tiny_settings(tiny_clip)).model).eval()
+    calls = []
+    encode = model.encoder.encode_prompts
+    model.encoder.encode_prompts = lambda prompts: calls.append(1) or encode(prompts)  # type: ignore[method-assign]
+    pixels = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        first, again = model(pixels), model(pixels)
+        assert len(calls) == 1
+        assert torch.equal(first.similarity, again.similarity)
+        state = model.trainable_state()
+        model.load_trainable_state({**state, "prompt.context": state["prompt.context"] + 1.0})
+        assert not torch.equal(model(pixels).similarity, first.similarity)
+    with pytest.raises(RuntimeError, match="frozen encoder"):
+        model.load_trainable_state(model.state_dict())

@@ -112,8 +112,10 @@ class PatchNetwork(nn.Module, ABC):
         """Load what :meth:`trainable_state` gave.
 
         Raises:
-            RuntimeError: If a weight is missing, unknown, or of another shape.
+            RuntimeError: If a weight is missing, unknown (the encoder's are), or of another shape.
         """
+        if unwanted := [name for name in state if name.startswith("encoder.")]:
+            raise RuntimeError(f"{unwanted[0]} belongs to the frozen encoder")
         encoder = {name: value for name, value in self.state_dict().items() if name.startswith("encoder.")}
         self.load_state_dict({**encoder, **state})
 

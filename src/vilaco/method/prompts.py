@@ -4,9 +4,13 @@ The frozen text encoder turns ``[ctx_1 … ctx_{l/2}] real [ctx_{l/2+1} … ctx_
 same for *fake*. Only the context vectors learn; positions and special tokens are the encoder's own.
 """
 
+from typing import Any, Self
+
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+
+from vilaco.encoders.base import VisionLanguageEncoder
 
 
 class PromptConfig(BaseModel):
@@ -55,6 +59,8 @@ class LearnablePrompt(nn.Module):
         token_dim = word_embeddings[0].shape[1]
         context = torch.empty(num_contexts, config.context_length, token_dim)
         self.context = nn.Parameter(nn.init.normal_(context, std=config.init_std)) if context.numel() else None
+        self._known: Tensor | None = None
+        self.register_load_state_dict_post_hook(LearnablePrompt._forget)
 
     def forward(self) -> list[Tensor]:
         """Return one prompt of token embeddings per label word, each ``(l + n_i, token_dim)``."""
@@ -63,3 +69,22 @@ class LearnablePrompt(nn.Module):
             return words
         contexts = self.context.expand(self.num_words, -1, -1)
         return [insert_in_middle(context, word) for context, word in zip(contexts, words, strict=True)]
+
+    def text_features(self, encoder: VisionLanguageEncoder) -> Tensor:
+        """F_raw_T: the prompts through the frozen text encoder, shape ``(T, D)``.
+
+        No image changes it, so at inference (evaluation mode, no gradients) it is computed once.
+        """
+        if self.training or torch.is_grad_enabled():
+            return encoder.encode_prompts(self())
+        if self._known is None:
+            self._known = encoder.encode_prompts(self())
+        return self._known
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch modes, forgetting what was computed from the weights as they were."""
+        self._forget()
+        return super().train(mode)
+
+    def _forget(self, *_: Any) -> None:
+        self._known = None

@@ -103,7 +103,7 @@ class ViLaCo(PatchNetwork):
             See :class:`ViLaCoOutput`.
         """
         grid = self.encoder.grid(*size)
-        text_features = self.encoder.encode_prompts(self.prompt())  # F_raw_T, (T, D)
+        text_features = self.prompt.text_features(self.encoder)  # F_raw_T, (T, D)
         tokens = patch_features if self.adapter is None else self.adapter(patch_features, grid)  # F_spa_I
         tokens = self.text_attention(tokens, text_features)  # F_enh_I
         if self.aggregator is None:

@@ -126,7 +126,7 @@ class VadClip(PatchNetwork):
     def forward_patches(self, patch_features: Tensor, size: tuple[int, int]) -> VadClipOutput:
         """``(B, N, D)`` and the pixels ``(H, W)`` they came from to :class:`VadClipOutput`."""
         grid = self.encoder.grid(*size)
-        text_features = self.encoder.encode_prompts(self.prompt())
+        text_features = self.prompt.text_features(self.encoder)
         tokens = self.adapter(patch_features, grid)
         patch_logits = self.coarse(tokens).float()
         class_logits = self.align(tokens, patch_logits, text_features).float()
