@@ -3,9 +3,9 @@
     python benchmarks/compare.py ../shared/data
 
 Trained methods see casia1_dev only, with image labels, in two folds by scene: each of its images is judged by the model
-that has not seen its scene, and the other sets by the model of the first fold. Trains what is not trained yet under
-``--runs`` (it may be stopped and started again) and audits each set, then writes ``benchmarks/results/compare/`` (every
-report), ``benchmarks/results/compare.md`` (the tables) and ``docs/images/five_methods.jpg``.
+that has not seen its scene, the other sets by the model of the first fold. Trains and evaluates what is not done yet
+under ``--runs`` (it may be stopped and started again) and audits each set, then writes ``compare.csv`` (every figure),
+``compare.md`` (the tables) and the audits to ``benchmarks/results/``, and ``docs/images/five_methods.jpg``.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import RESULTS, Row, baseline_row, markdown_table, measure, trained_row
+from harness import RESULTS, Row, baseline_row, markdown_table, measure, save_figures, trained_row
 from vilaco.data.formats import read_dataset
 from vilaco.data.records import Record
 from vilaco.evaluation.audit import AuditReport, audit_dataset
@@ -79,6 +79,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="folder that holds the three data sets")
     parser.add_argument("--runs", type=Path, default=Path("runs/compare"))
     parser.add_argument("--train-only", choices=[*RECIPES, *ABLATIONS], nargs="+", help="train these rows and stop")
+    parser.add_argument("--rows", nargs="+", help="evaluate these rows only")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes that evaluate")
     arguments = parser.parse_args()
     datasets = {name: read_dataset(arguments.data / name) for name in (TRAINED_ON, *OTHERS)}
@@ -87,14 +88,18 @@ def main() -> None:
         name: partial(trained_row, name, datasets[TRAINED_ON], recipe, arguments.runs)
         for name, recipe in {**RECIPES, **ABLATIONS}.items()
     }
-    for name in arguments.train_only or trained:
-        trained[name]()
+    for name in arguments.train_only or arguments.rows or trained:
+        if name in trained:
+            trained[name]()
     if arguments.train_only:
         return
     rows |= trained
+    if arguments.rows:
+        rows = {name: rows[name] for name in arguments.rows}
     tasks = [(row, TRAINED_ON) for row in rows]
     tasks += [(row, data) for row in rows if row not in ABLATIONS for data in OTHERS]
-    reports = measure(rows, datasets, tasks, RESULTS / "compare", jobs=arguments.jobs)
+    reports = measure(rows, datasets, tasks, arguments.runs, jobs=arguments.jobs)
+    save_figures(reports.values(), "compare")
     text = f"""# Baselines, ViLaCo and its loss ablations in one harness
 
 `python benchmarks/compare.py DATA`. Trained methods: `{" ".join(SETTINGS)}`, encoder `embedded`, not CLIP, image labels
@@ -104,7 +109,7 @@ profile `wscl`, pixel AUC per tampered image, then the mean; in brackets bootstr
     for data, records in datasets.items():
         report = next(report for (_, of, _), report in reports.items() if of == data)
         audit = audit_dataset(records, data=data)
-        write_atomically(RESULTS / "compare" / data / "audit.json", audit.model_dump_json(indent=1).encode())
+        write_atomically(RESULTS / f"audit_{data}.json", audit.model_dump_json(indent=1).encode())
         text += f"\n## {data}: {report.authentic} authentic, {report.tampered} tampered\n\n"
         text += "\n".join([*markdown_table(reports, data), *audit_lines(audit)]) + "\n"
     write_atomically(RESULTS / "compare.md", text.encode())

@@ -1,7 +1,7 @@
 """What the benchmarks share: out-of-fold judging, and one table from any rows, data sets and re-saves."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -17,6 +17,7 @@ from vilaco.evaluation.evaluate import evaluate
 from vilaco.evaluation.localizer_predictor import LocalizerPredictor
 from vilaco.evaluation.prediction import Prediction, Predictor
 from vilaco.evaluation.results import EvaluationReport, Figure, Provenance
+from vilaco.files import write_atomically
 from vilaco.images import Photo
 from vilaco.localizer import Localizer
 from vilaco.training.fit import train
@@ -88,25 +89,26 @@ def measure(
     rows: dict[str, Row],
     datasets: dict[str, Sequence[Record]],
     pairs: Sequence[tuple[str, str]],
-    out: Path,
+    runs: Path,
     *,
     jobs: int,
 ) -> dict[tuple[str, str, str], EvaluationReport]:
-    """Evaluate pairs of a row and a data set, raw and re-saved; each report is also saved under ``out``.
+    """Evaluate pairs of a row and a data set, raw and re-saved; a finished evaluation under ``runs`` is used again.
 
     Trained rows must be trained already: ``jobs`` processes of one thread each take one evaluation at a time.
     """
     os.environ["OMP_NUM_THREADS"] = "1"  # read by the processes to come
     tasks = [(row, data, files) for row, data in pairs for files in FILES]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        futures = [
-            pool.submit(_measure, rows[row], row, data, datasets[data], files, out) for row, data, files in tasks
-        ]
+        futures = [pool.submit(_measure, rows[row], row, data, datasets[data], f, runs) for row, data, f in tasks]
         reports = [future.result() for future in track(futures, description="evaluating")]
     return dict(zip(tasks, reports, strict=True))
 
 
-def _measure(build: Row, row: str, data: str, records: Sequence[Record], files: str, out: Path) -> EvaluationReport:
+def _measure(build: Row, row: str, data: str, records: Sequence[Record], files: str, runs: Path) -> EvaluationReport:
+    folder = runs / "evaluations" / data / row / files
+    if (folder / "evaluation.json").exists():
+        return EvaluationReport.model_validate_json((folder / "evaluation.json").read_bytes())
     predictor, provenance = build()
     report = evaluate(
         predictor,
@@ -117,8 +119,17 @@ def _measure(build: Row, row: str, data: str, records: Sequence[Record], files: 
         resave_jpeg_quality=FILES[files],
         provenance=provenance,
     )
-    report.save(out / data / row / files)
+    report.save(folder)
     return report
+
+
+def save_figures(reports: Iterable[EvaluationReport], name: str) -> None:
+    """Write every figure of every report, each row complete in itself, to ``benchmarks/results/<name>.csv``."""
+    header, lines = "", []
+    for report in reports:
+        header, *rows = report.metrics_csv().splitlines()
+        lines += rows
+    write_atomically(RESULTS / f"{name}.csv", "\n".join([header, *lines, ""]).encode())
 
 
 def cell(figure: Figure) -> str:

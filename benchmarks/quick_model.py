@@ -2,14 +2,14 @@
 
     python benchmarks/quick_model.py ../shared/data
 
-Writes ``benchmarks/results/quick_model/`` (every report) and ``benchmarks/results/quick_model.md`` (the tables).
+Writes ``benchmarks/results/quick_model.csv`` (every figure) and ``quick_model.md`` (the tables).
 """
 
 import argparse
 import os
 from pathlib import Path
 
-from harness import FILES, RESULTS, cell, markdown_table, measure
+from harness import FILES, RESULTS, cell, markdown_table, measure, save_figures
 from vilaco.data.formats import read_dataset
 from vilaco.data.records import AUTHENTIC, Record
 from vilaco.evaluation.localizer_predictor import LocalizerPredictor
@@ -32,6 +32,7 @@ def quick() -> tuple[Predictor, Provenance]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder that holds the data sets")
+    parser.add_argument("--runs", type=Path, default=Path("runs/quick_model"))
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes that evaluate")
     arguments = parser.parse_args()
     datasets = {name: read_dataset(arguments.data / name) for name in FORGED}
@@ -39,7 +40,8 @@ def main() -> None:
         photos = find_images([arguments.data / name])
         datasets[name.split("/")[0]] = [Record(photo.path, AUTHENTIC) for photo in photos]
     pairs = [("quick", data) for data in datasets]
-    reports = measure({"quick": quick}, datasets, pairs, RESULTS / "quick_model", jobs=arguments.jobs)
+    reports = measure({"quick": quick}, datasets, pairs, arguments.runs, jobs=arguments.jobs)
+    save_figures(reports.values(), "quick_model")
 
     text = """# The shipped model `quick` on sets it has not seen
 
