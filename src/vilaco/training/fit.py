@@ -3,11 +3,12 @@
 import hashlib
 import logging
 import signal
+import sys
 import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -256,11 +257,11 @@ def _precision(choice: str) -> str:
 
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """Keep from users what Lightning says about our choices and about its own use of torch."""
+    """Keep from users what Lightning says about our choices and its own use of torch; its bar goes to stderr."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.WARNING)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # the frozen encoder
         warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
