@@ -42,10 +42,10 @@ def partition_windows(tokens: Tensor, grid: tuple[int, int], window: int, shift:
     h, w = grid
     before = (window - shift) % window
     after_h, after_w = (-(h + before)) % window, (-(w + before)) % window
-    pad = (before, after_w, before, after_h)
-    image = tokens.transpose(1, 2).unflatten(2, (h, w))  # (B, D, h, w)
-    inside = F.pad(tokens.new_ones(1, 1, h, w), pad)
-    return _unfold(F.pad(image, pad), window), _unfold(inside, window)[0, :, :, 0] > 0
+    pad = (0, 0, before, after_w, before, after_h)
+    image = F.pad(tokens.unflatten(1, (h, w)), pad)  # (B, h', w', D)
+    inside = F.pad(tokens.new_ones(1, h, w, 1), pad)
+    return _unfold(image, window), _unfold(inside, window)[0, :, :, 0] > 0
 
 
 def merge_windows(windows: Tensor, grid: tuple[int, int], window: int, shift: int) -> Tensor:
@@ -59,9 +59,9 @@ def merge_windows(windows: Tensor, grid: tuple[int, int], window: int, shift: in
 
 
 def _unfold(image: Tensor, window: int) -> Tensor:
-    """``(B, D, H', W')`` to ``(B, num_windows, window**2, D)``, both sides multiples of ``window``."""
-    cells = image.unflatten(2, (-1, window)).unflatten(4, (-1, window))  # (B, D, rows, win, cols, win)
-    return cells.permute(0, 2, 4, 3, 5, 1).flatten(3, 4).flatten(1, 2)
+    """``(B, h', w', D)`` to ``(B, num_windows, window**2, D)``, both sides multiples of ``window``."""
+    cells = image.unflatten(2, (-1, window)).unflatten(1, (-1, window))  # (B, rows, win, cols, win, D)
+    return cells.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 
 class WindowAttention(nn.Module):
