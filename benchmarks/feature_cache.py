@@ -90,7 +90,9 @@ def main() -> None:
         records = make_images(folder)
         save_random_clip(folder / "clip")
         clip = ["model.encoder.family=clip", f"model.encoder.checkpoint={folder / 'clip'}"]
+        blocks = [*clip, "model.encoder.tokens=blocks", "model.encoder.grid_blocks=2"]
         rows = {
+            "clip ViT-B/16, 2 x 2 blocks": measure(blocks, records, folder),
             "clip ViT-B/16, dense tokens": measure(clip, records, folder),
             "embedded, 16 x 16 grid": measure([], records, folder),
             "embedded, 8 x 8 grid": measure(["model.encoder.output_stride=32"], records, folder),
