@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ import pytest
 import torch
 
 from pictures import make_photo
-from vilaco.errors import ImageError, ModelError
+from vilaco.calibration import Calibration
+from vilaco.errors import ConfigError, ImageError, ModelError
 from vilaco.images import load_photo
 from vilaco.localizer import Localizer
 from vilaco.method.checkpoint import load_checkpoint
@@ -55,7 +57,7 @@ def test_the_map_is_the_networks_map_resized(localizer: Localizer, tiny_model: P
 class Extreme:
     """A runtime whose logits leave what float32 can take the exponential of."""
 
-    image_size, fingerprint, encoder_name = 2, "0" * 64, "none"
+    image_size, fingerprint, encoder_name, calibration = 2, "0" * 64, "none", None
 
     def __call__(self, pixels: np.ndarray) -> RuntimeOutput:
         logits = np.array([[-200, 0], [1, 200]], np.float32)
@@ -65,6 +67,49 @@ class Extreme:
 def test_extreme_logits_become_zero_and_one_without_a_warning() -> None:
     result = Localizer(Extreme(), name="extreme")(np.zeros((2, 2, 3), np.uint8))
     np.testing.assert_allclose(result.localization_map, [[0, 0.5], [0.7310586, 1]], atol=1e-6)
+
+
+CALIBRATION = Calibration(
+    slope=2.0,
+    offset=1.0,
+    map_shift=1.5,
+    authentic_scores=tuple(i / 20 for i in range(20)),
+    tampered_scores=tuple(i / 20 for i in range(20)),
+    max_false_alarms=0.05,
+    max_misses=0.2,
+)
+
+
+def test_a_calibrated_answer_by_hand() -> None:
+    result = Localizer(Extreme(), name="extreme", calibration=CALIBRATION)(np.zeros((2, 2, 3), np.uint8))
+    np.testing.assert_allclose(result.localization_map, [[0, 0.8175745], [0.9241418, 1]], atol=1e-6)  # 0, 1 + 1.5
+    assert result.detection_score == pytest.approx(0.7310586)  # the logit of 0.5 is 0, and 2 x 0 + 1
+    assert (result.decision_threshold, result.authentic_threshold) == (0.95, pytest.approx(0.15, abs=1e-5))
+    assert result.verdict == "cannot tell"
+    often = Localizer(Extreme(), name="extreme", calibration=CALIBRATION, max_false_alarms=0.5)
+    assert often(np.zeros((2, 2, 3), np.uint8)).verdict == "tampered"  # above 0.5
+
+
+def test_a_rate_needs_a_calibration_and_enough_pictures(tiny_model: Path) -> None:
+    with pytest.raises(ConfigError, match="is not calibrated"):
+        Localizer.load(tiny_model, device="cpu", max_false_alarms=0.05)
+    with pytest.raises(ConfigError, match="1 in 21"):
+        Localizer(Extreme(), name="extreme", calibration=CALIBRATION, max_false_alarms=0.01)
+
+
+def test_a_model_folder_brings_its_calibration(localizer: Localizer, tiny_model: Path, tmp_path: Path) -> None:
+    assert localizer.calibration is None
+    shutil.copytree(tiny_model, tmp_path / "model")
+    config = json.loads((tiny_model / "config.json").read_text())
+    config["calibration"] = json.loads(CALIBRATION.model_dump_json())
+    (tmp_path / "model/config.json").write_text(json.dumps(config))
+    calibrated = Localizer.load(tmp_path / "model", device="cpu")
+    assert calibrated.calibration == CALIBRATION
+    photo = load_photo(make_photo(np.random.default_rng(7)))
+    raw, result = localizer.predict(photo), calibrated.predict(photo)
+    assert result.detection_score == CALIBRATION.score(raw.detection_score)
+    np.testing.assert_array_equal(result.localization_map, CALIBRATION.map(raw.localization_map))
+    assert result.model.split("@")[1] == raw.model.split("@")[1]  # the same weights
 
 
 def test_many_photos_give_the_answers_of_each_alone_in_order(localizer: Localizer) -> None:

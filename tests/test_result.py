@@ -100,11 +100,36 @@ def test_label_and_mask_follow_their_own_thresholds() -> None:
 
 
 @pytest.mark.parametrize(
+    ("score", "verdict", "label"),
+    [
+        (0.71, "tampered", 1),
+        (0.7, "cannot tell", 0),
+        (0.31, "cannot tell", 0),
+        (0.3, "authentic", 0),
+        (0.0, "authentic", 0),
+    ],
+)
+def test_between_the_thresholds_the_verdict_is_cannot_tell(score: float, verdict: str, label: int) -> None:
+    result = make_result(
+        np.zeros((2, 2)), detection_score=score, decision_threshold=0.7, authentic_threshold=0.3, mask_threshold=0.5
+    )
+    assert (result.verdict, result.label) == (verdict, label)
+    assert json.loads(result.to_json())["verdict"] == verdict
+
+
+@given(score=st.floats(0, 1))
+def test_with_the_default_thresholds_the_verdict_follows_the_label(score: float) -> None:
+    result = make_result(np.zeros((1, 1)), detection_score=score)
+    assert result.verdict == ("tampered" if result.label else "authentic")
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"detection_score": 1.2},
         {"detection_score": float("nan")},
         {"mask_threshold": -0.1},
+        {"authentic_threshold": 0.6},
         {"localization_map": np.full((2, 2), 1.5, np.float32)},
         {"localization_map": np.full((2, 2), np.nan, np.float32)},
         {"localization_map": np.zeros((2, 2))},
@@ -132,7 +157,7 @@ def test_row_is_one_json_line_that_reads_back() -> None:
     line = result.to_json()
     assert "\n" not in line
     fields = json.loads(line)
-    assert {"path", "label", "detection_score", "regions", "model", "seconds"} <= set(fields)
+    assert {"path", "verdict", "label", "detection_score", "regions", "model", "seconds"} <= set(fields)
     assert fields["regions"][0] == {"box": [20, 10, 5, 5], "area": 25, "mean_score": 0.9375}
     assert (fields["width"], fields["height"]) == (30, 20)
     assert ResultRow.model_validate_json(line) == result.to_row()

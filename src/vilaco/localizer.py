@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vilaco.calibration import Calibration, Thresholds
+from vilaco.errors import ConfigError
 from vilaco.images import Photo, load_photo, resize_map, resize_pixels
 from vilaco.result import Result
 from vilaco.runtimes import Runtime
@@ -19,33 +21,60 @@ class Localizer:
     Args:
         runtime: A loaded model.
         name: What results call the model.
+        calibration: What turns the runtime's raw answers into calibrated ones; without it they are taken as they
+            are, 0.5 is every threshold, and the verdict is never "cannot tell".
+        max_false_alarms: Share of authentic photos that may be called tampered, in (0, 1); the calibration's own
+            if ``None``. What is promised: :func:`vilaco.calibration.false_alarm_threshold`.
+
+    Raises:
+        ConfigError: If the rate cannot be promised.
 
     Example:
         >>> from vilaco import Localizer
         >>> localizer = Localizer.load()  # doctest: +SKIP
-        >>> localizer("photo.jpg").label  # doctest: +SKIP
-        1
+        >>> localizer("photo.jpg").verdict  # doctest: +SKIP
+        'tampered'
     """
 
-    def __init__(self, runtime: Runtime, *, name: str) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        name: str,
+        calibration: Calibration | None = None,
+        max_false_alarms: float | None = None,
+    ) -> None:
         self.runtime = runtime
         self.name = name
+        self.calibration = calibration
+        if calibration is not None:
+            self.thresholds = calibration.thresholds(max_false_alarms)
+        elif max_false_alarms is None:
+            self.thresholds = Thresholds(decision=0.5, authentic=0.5)
+        else:
+            raise ConfigError(f"{name}: is not calibrated, so no rate of false alarms can be promised")
 
     @classmethod
-    def load(cls, name: str | Path = DEFAULT, *, device: str | None = None) -> "Localizer":
+    def load(
+        cls, name: str | Path = DEFAULT, *, device: str | None = None, max_false_alarms: float | None = None
+    ) -> "Localizer":
         """Load a model.
 
         Args:
             name: A shipped model's name, a folder, or a hub name ``org/name[@revision]``.
             device: A torch device; a GPU when there is one, else the CPU.
+            max_false_alarms: Share of authentic photos that may be called tampered, in (0, 1); the model's own
+                if ``None``.
 
         Raises:
+            ConfigError: If the model is not calibrated, or not well enough for that rate.
             ModelError: If the model, or the encoder it was trained on, is not to be had.
         """
         model = find_model(name)
         from vilaco.runtimes.torch import TorchRuntime
 
-        return cls(TorchRuntime.load(model.folder, device=device), name=model.name)
+        runtime = TorchRuntime.load(model.folder, device=device)
+        return cls(runtime, name=model.name, calibration=runtime.calibration, max_false_alarms=max_false_alarms)
 
     @property
     def fingerprint(self) -> str:
@@ -87,12 +116,20 @@ class Localizer:
         maps = np.exp(-np.logaddexp(0.0, -output.localization_logits))  # a sigmoid that never overflows
         share = (time.perf_counter() - started) / len(photos)
         return [
-            Result.from_map(
-                photo,
-                np.clip(resize_map(map_, photo.upright_size), 0.0, 1.0),
-                float(score),
-                model=f"{self.name}@{self.fingerprint[:12]}",
-                seconds=round(before + share, 4),
-            )
+            self._result(photo, map_, float(score), seconds=round(before + share, 4))
             for photo, map_, score, before in zip(photos, maps, output.detection_scores, seconds_before, strict=True)
         ]
+
+    def _result(self, photo: Photo, map_: np.ndarray, score: float, *, seconds: float) -> Result:
+        map_ = np.clip(resize_map(map_, photo.upright_size), 0.0, 1.0)
+        if self.calibration is not None:
+            map_, score = self.calibration.map(map_), self.calibration.score(score)
+        return Result.from_map(
+            photo,
+            map_,
+            score,
+            model=f"{self.name}@{self.fingerprint[:12]}",
+            seconds=seconds,
+            decision_threshold=self.thresholds.decision,
+            authentic_threshold=self.thresholds.authentic,
+        )

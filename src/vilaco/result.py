@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import cv2
 import numpy as np
@@ -15,6 +15,9 @@ from vilaco.report.overlay import draw_overlay
 
 MIN_REGION_SHARE = 0.0005
 """Parts below this share of the image are specks: 7 x 7 pixels of 384 x 256, 77 x 77 of 12 megapixels."""
+
+Verdict = Literal["tampered", "authentic", "cannot tell"]
+"""Everything that can be said of a photo."""
 
 
 class Region(BaseModel):
@@ -39,12 +42,14 @@ class ResultRow(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str
+    verdict: Verdict
     label: int
     detection_score: float
     regions: tuple[Region, ...]
     width: int
     height: int
     decision_threshold: float
+    authentic_threshold: float
     mask_threshold: float
     model: str
     seconds: float
@@ -64,16 +69,17 @@ class Result:
     """Verdict, map and mask of one photo, at the photo's own size, the way a person sees it.
 
     The verdict and the mask answer two questions, whether and where, each with its own threshold: a photo
-    judged authentic may still have a mask. `label`, `pred_mask` and `regions` follow from the fields.
+    judged authentic may still have a mask. `verdict`, `label`, `pred_mask` and `regions` follow from the fields.
 
     Attributes:
         path: The photo's file, ``"<bytes>"`` or ``"<array>"``.
-        detection_score: How likely the photo is tampered, in [0, 1].
+        detection_score: How likely the photo is tampered, in [0, 1]; a probability where the model is calibrated.
         localization_map: How likely each pixel is, (H, W) float32 in [0, 1].
         pixels: The upright photo, (H, W, 3) uint8 RGB: a reference, no copy, kept for the overlay.
         model: Name of the model that judged.
         seconds: Time it took, reading the file included.
         decision_threshold: Detection scores above this mean tampered.
+        authentic_threshold: Detection scores up to this mean authentic; not above ``decision_threshold``.
         mask_threshold: Map values above this mean tampered.
     """
 
@@ -84,6 +90,7 @@ class Result:
     model: str
     seconds: float
     decision_threshold: float = 0.5
+    authentic_threshold: float = 0.5
     mask_threshold: float = 0.5
 
     def __post_init__(self) -> None:
@@ -94,9 +101,14 @@ class Result:
             raise ValueError(f"pixels must be {(*values.shape, 3)} uint8, got {self.pixels.shape} {self.pixels.dtype}.")
         if not (values.min() >= 0 and values.max() <= 1):  # not: NaN must fail too
             raise ValueError("localization_map must stay in [0, 1].")
-        for name in ("detection_score", "decision_threshold", "mask_threshold"):
+        for name in ("detection_score", "decision_threshold", "authentic_threshold", "mask_threshold"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}.")
+        if self.authentic_threshold > self.decision_threshold:
+            raise ValueError(
+                f"authentic_threshold must not be above decision_threshold, "
+                f"got {self.authentic_threshold} and {self.decision_threshold}."
+            )
 
     @classmethod
     def from_map(
@@ -108,6 +120,7 @@ class Result:
         model: str,
         seconds: float,
         decision_threshold: float = 0.5,
+        authentic_threshold: float = 0.5,
         mask_threshold: float = 0.5,
     ) -> Self:
         """Result of a photo from what a model said about it.
@@ -119,6 +132,7 @@ class Result:
             model: Name of the model.
             seconds: Time it took.
             decision_threshold: Detection scores above this mean tampered.
+            authentic_threshold: Detection scores up to this mean authentic; not above ``decision_threshold``.
             mask_threshold: Map values above this mean tampered.
 
         Raises:
@@ -132,12 +146,20 @@ class Result:
             model=model,
             seconds=seconds,
             decision_threshold=decision_threshold,
+            authentic_threshold=authentic_threshold,
             mask_threshold=mask_threshold,
         )
 
     @property
+    def verdict(self) -> Verdict:
+        """What to say of the photo; ``"cannot tell"`` where the score is evidence for neither answer."""
+        if self.label:
+            return "tampered"
+        return "authentic" if self.detection_score <= self.authentic_threshold else "cannot tell"
+
+    @property
     def label(self) -> int:
-        """The verdict: 1 tampered, 0 authentic."""
+        """The verdict as metrics need it: 1 tampered, 0 anything else."""
         return int(self.detection_score > self.decision_threshold)
 
     @cached_property
@@ -159,12 +181,14 @@ class Result:
         height, width = self.localization_map.shape
         return ResultRow(
             path=self.path,
+            verdict=self.verdict,
             label=self.label,
             detection_score=self.detection_score,
             regions=self.regions,
             width=width,
             height=height,
             decision_threshold=self.decision_threshold,
+            authentic_threshold=self.authentic_threshold,
             mask_threshold=self.mask_threshold,
             model=self.model,
             seconds=self.seconds,

@@ -13,6 +13,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from vilaco import __version__
+from vilaco.calibration import Calibration
 from vilaco.encoders.base import VisionLanguageEncoder
 from vilaco.errors import ModelError
 from vilaco.files import write_atomically
@@ -32,6 +33,7 @@ class CheckpointConfig(BaseModel):
     encoder_fingerprint: str
     model: MethodConfig
     trained_with: dict[str, Any] = {}  # recipe and data summary, for the record
+    calibration: Calibration | None = None  # written by `vilaco calibrate`
 
 
 def save_checkpoint(model: PatchNetwork, folder: Path, *, trained_with: dict[str, Any] | None = None) -> None:
