@@ -51,7 +51,7 @@ class Judged:
 
 def judge_examples(localizer: Localizer, out: Path) -> list[Judged]:
     """Judge every example photo, print a line on each, and write its mask, map and overlay below ``out``."""
-    print(f"{'photo':32}{'truth':11}{'verdict':11}{'score':>6}{'regions':>9}{'seconds':>9}")
+    print(f"{'photo':32}{'truth':11}{'verdict':13}{'score':>6}{'regions':>9}{'seconds':>9}")
     judged = []
     for record in read_dataset(PHOTOS):
         result = localizer(record.path)
@@ -61,7 +61,7 @@ def judge_examples(localizer: Localizer, out: Path) -> list[Judged]:
         result.save(out, name)
         judged.append(Judged(name, label, mask, result))
         numbers = f"{result.detection_score:6.3f}{len(result.regions):9d}{result.seconds:9.2f}"
-        print(f"{name.as_posix():32}{WORDS[label]:11}{WORDS[result.label]:11}{numbers}", flush=True)
+        print(f"{name.as_posix():32}{WORDS[label]:11}{result.verdict:13}{numbers}", flush=True)
     return judged
 
 
@@ -78,7 +78,7 @@ def _row(one: Judged) -> np.ndarray:
     photo, values = resize_pixels(result.pixels, size), resize_map(result.localization_map, size)
     truth, pred_mask = (resize_map(mask, size) > 0.5 for mask in (one.mask, result.pred_mask))
     grey = np.repeat(truth[..., None], 3, axis=2).astype(np.uint8) * 255
-    verdict = f"verdict: {WORDS[result.label]}, score {result.detection_score:.2f}"
+    verdict = f"verdict: {result.verdict}, score {result.detection_score:.2f}"
     pictures = (
         (one.name.name, photo),
         (f"truth: {WORDS[one.label]}", grey),
@@ -107,7 +107,7 @@ def run(model: str, out: Path) -> None:
     results, picture = out / "results.jsonl", out / "overview.jpg"
     write_atomically(results, "".join(one.result.to_json() + "\n" for one in judged).encode())
     write_atomically(picture, encode_jpeg(overview(judged), 90, subsampling="4:4:4"))
-    right = sum(one.result.label == one.label for one in judged)
+    right = sum(one.result.verdict == WORDS[one.label] for one in judged)
     print(
         f"\n{right} of {len(judged)} verdicts are right. Nine photos measure nothing: they show what results look like."
     )

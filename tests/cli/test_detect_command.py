@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,7 +45,8 @@ def test_a_folder_leaves_all_results_and_names_what_failed(inbox: Path, tiny_mod
     rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     assert len(rows) == 3
     for row in rows:
-        assert {"path", "label", "detection_score", "regions", "model", "seconds"} <= set(row)
+        assert {"path", "verdict", "label", "detection_score", "regions", "model", "seconds"} <= set(row)
+        assert row["verdict"] == ("tampered" if row["label"] else "authentic")  # the model is not calibrated
         stem = Path(row["path"]).relative_to(inbox).with_suffix("")
         mask = cv2.imread(str(out / f"{stem}.mask.png"), cv2.IMREAD_UNCHANGED)
         assert mask.shape == (72, 96)
@@ -97,6 +99,50 @@ def test_fail_on_tampered(inbox: Path, tiny_model: Path) -> None:
     assert (plain.returncode, strict.returncode) == (0, label)
 
 
+@pytest.fixture(scope="module")
+def calibrated_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose every score lies above 19 of 20 authentic ones, and below the last of them."""
+    folder = tmp_path_factory.mktemp("calibrated") / "model"
+    shutil.copytree(tiny_model, folder)
+    config = json.loads((folder / "config.json").read_text())
+    scores = {"authentic_scores": [0.001] * 19 + [0.999], "tampered_scores": [0.001] * 4 + [0.9] * 15}
+    config["calibration"] = {"slope": 0.1, "offset": 0, "map_shift": 0, **scores}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize(("rate", "verdict", "code"), [(None, "cannot tell", 0), ("0.1", "tampered", 1)])
+def test_a_rate_of_false_alarms_moves_the_verdict(
+    inbox: Path, calibrated_model: Path, rate: str | None, verdict: str, code: int
+) -> None:
+    options = [] if rate is None else ["--max-false-alarms", rate]
+    detect = ("detect", inbox / "one.jpg", "--model", calibrated_model, "--fail-on", "tampered", *options)
+    run, as_json = vilaco(*detect), vilaco(*detect, "--json")
+    assert (run.returncode, as_json.returncode) == (code, code)
+    assert run.stdout.startswith(f"{verdict}  ")
+    assert f"1 {verdict}" in run.stderr
+    assert json.loads(as_json.stdout)["verdict"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [
+        ("0.01", "max_false_alarms=0.01 cannot be promised: the model was calibrated on 20 authentic pictures"),
+        ("2", "max_false_alarms must be between 0 and 1, got 2"),
+    ],
+)
+def test_a_rate_that_cannot_be_promised_is_refused(inbox: Path, calibrated_model: Path, rate: str, words: str) -> None:
+    run = vilaco("detect", inbox / "one.jpg", "--model", calibrated_model, "--max-false-alarms", rate)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert words in run.stderr
+
+
+def test_a_model_without_calibration_promises_nothing(inbox: Path, tiny_model: Path) -> None:
+    run = vilaco("detect", inbox / "one.jpg", "--model", tiny_model, "--max-false-alarms", "0.05")
+    assert run.returncode == 2
+    assert "is not calibrated" in run.stderr
+
+
 def test_interrupt_keeps_what_is_done(tiny_model: Path, tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     photos.mkdir()
@@ -129,7 +175,7 @@ def test_on_a_terminal_the_bar_leaves_every_result_line_whole(inbox: Path, tiny_
     assert process.wait(timeout=60) == 3
     text = output.decode()
     assert "photos" in text  # the bar was there
-    lines = re.findall(r"(.*?)(?:authentic|tampered )  0\.\d{3}  ", text)
+    lines = re.findall(r"(.*?)(?:authentic  |tampered   )  0\.\d{3}  ", text)
     assert len(lines) == 3
     for before in lines:  # the bar's line was wiped before the result was printed on it
         assert before.endswith("\x1b[2K")

@@ -1,5 +1,6 @@
 """The audit on sets that were made with and without a shortcut."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -102,6 +103,17 @@ def test_a_model_that_reads_the_background_is_caught(found: AuditReport) -> None
     assert (crop.authentic, crop.tampered) == (20, 20)
     states = {alarm.images for alarm in found.model.alarms}
     assert {"authentic, as stored", "authentic, JPEG 80", "authentic, 0.75x", "tampered, as stored"} <= states
+
+
+def test_alarms_are_counted_at_the_models_own_threshold(with_shortcut: list[Record]) -> None:
+    class Cautious(HistoryReader):
+        def __call__(self, photo: Photo) -> Prediction:
+            return replace(super().__call__(photo), decision_threshold=1.0)
+
+    report = audit_dataset(with_shortcut, predictor=Cautious(), folds=3)
+    assert report.model is not None
+    assert {alarm.rate for alarm in report.model.alarms} == {0.0}
+    assert next(p for p in report.model.probes if p.history == "background crop").auc == 1.0
 
 
 def test_a_fair_set_has_none(without_shortcut: list[Record]) -> None:

@@ -18,6 +18,7 @@ def test_a_model_is_judged_by_what_users_get_and_named_whole(tiny_model: Path, t
     prediction, result = LocalizerPredictor(localizer)(photo), localizer.predict(photo)
     np.testing.assert_array_equal(prediction.localization_map, result.localization_map)
     assert prediction.detection_score == result.detection_score
+    assert prediction.decision_threshold == result.decision_threshold
 
     provenance = model_provenance(localizer, folder)
     assert (provenance.encoder, provenance.weights) == (localizer.encoder_name, localizer.fingerprint)

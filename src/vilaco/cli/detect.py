@@ -1,5 +1,6 @@
 """``vilaco detect``: a verdict, a mask and a map for photos."""
 
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 
@@ -18,6 +19,12 @@ def detect(
     paths: list[str] = typer.Argument(help="Photos, folders or globs.", show_default=False),
     out: Path | None = typer.Option(None, "--out", "-o", help="Write masks, maps, overlays and results.jsonl here."),
     model: str = typer.Option("quick", "--model", "-m", help="A shipped model, a model folder, or a hub name."),
+    max_false_alarms: float | None = typer.Option(
+        None,
+        metavar="RATE",
+        help="Share of authentic photos that may be called tampered, between 0 and 1; the model's own by default.",
+        show_default=False,
+    ),
     json_lines: bool = typer.Option(False, "--json", help="Print one JSON line a photo instead of text."),
     fail_on: FailOn | None = typer.Option(None, "--fail-on", help="Exit with code 1 when a photo is judged so."),
     max_failure_rate: float = typer.Option(
@@ -26,13 +33,21 @@ def detect(
     max_pixels: int = typer.Option(100_000_000, min=1, help="Refuse photos with more pixels than this."),
     batch_size: int = typer.Option(8, min=1, help="Photos looked at together."),
 ) -> None:
-    """Say whether photos were tampered with, and where.
+    """Say whether photos were tampered with, and where: tampered, authentic, or cannot tell.
+
+    A calibrated model calls at most the share --max-false-alarms of authentic photos tampered. The guarantee is
+    conformal: it holds on average over photos like those the model was calibrated on, their saves and sizes
+    included, not for each kind of photo. Of forgeries at most a calibrated share is called authentic; where the
+    score is evidence for neither, the answer is "cannot tell". A model that is not calibrated promises nothing
+    and decides at 0.5.
 
     Examples:
 
         vilaco detect photo.jpg
 
         vilaco detect holiday/ 'inbox/*.png' --out results --json
+
+        vilaco detect inbox/ --model runs/calibrated --max-false-alarms 0.02 --fail-on tampered
     """
     from vilaco.files import find_images, refuse_clashes
 
@@ -46,23 +61,22 @@ def detect(
     from vilaco.images import Photo, load_photo
     from vilaco.localizer import Localizer
 
-    localizer = Localizer.load(model)
+    localizer = Localizer.load(model, max_false_alarms=max_false_alarms)
     rows: list[str] = []
     failures: list[ImageError] = []
-    tampered = 0
+    verdicts: Counter[str] = Counter()
     batch: list[tuple[FoundImage, Photo]] = []
 
     def judge_batch() -> None:
-        nonlocal tampered
         results = localizer.predict_many((photo for _, photo in batch), batch_size=batch_size)
         for (image, _), result in zip(batch, results, strict=True):
-            tampered += result.label
+            verdicts[result.verdict] += 1
             row = result.to_json()
             if out is not None:
                 result.save(out, result_stem(image.relative))
                 rows.append(row)
-            verdict = "tampered " if result.label else "authentic"
-            text = f"{verdict}  {result.detection_score:.3f}  {len(result.regions):3d} regions  {result.path}"
+            answer = f"{result.verdict:11}  {result.detection_score:.3f}"
+            text = f"{answer}  {len(result.regions):3d} regions  {result.path}"
             console.result(row if json_lines else text, progress)
         batch.clear()
 
@@ -83,11 +97,15 @@ def detect(
             if out is not None:
                 write_atomically(out / "results.jsonl", "".join(row + "\n" for row in rows).encode())
 
-    judged = len(found) - len(failures)
-    console.note(f"{judged} photos judged, {tampered} tampered" + (f", {len(failures)} skipped" if failures else ""))
+    counts = [f"{verdicts.total()} photos judged", f"{verdicts['tampered']} tampered"]
+    if verdicts["cannot tell"]:
+        counts.append(f"{verdicts['cannot tell']} cannot tell")
+    if failures:
+        counts.append(f"{len(failures)} skipped")
+    console.note(", ".join(counts))
     if out is not None:
         console.note(f"results in {out}")
     if failures and len(failures) > max_failure_rate * len(found):
         raise typer.Exit(console.EXIT_SOME_FAILED)
-    if tampered and fail_on is FailOn.tampered:
+    if verdicts["tampered"] and fail_on is FailOn.tampered:
         raise typer.Exit(console.EXIT_FINDING)

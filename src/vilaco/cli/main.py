@@ -8,6 +8,7 @@ import typer
 from vilaco import __version__
 from vilaco.cli import console, data
 from vilaco.cli.audit import audit
+from vilaco.cli.calibrate import calibrate
 from vilaco.cli.detect import detect
 from vilaco.cli.evaluate import evaluate
 from vilaco.cli.models import app as models
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(detect)
 app.command()(train)
+app.command()(calibrate)
 app.command()(evaluate)
 app.command()(robustness)
 app.command()(audit)

@@ -13,7 +13,8 @@ class LocalizerPredictor:
     """A :class:`~vilaco.evaluation.prediction.Predictor` that asks a :class:`~vilaco.localizer.Localizer`.
 
     Args:
-        localizer: A loaded model; its map and detection score are taken as users get them.
+        localizer: A loaded model; its map, detection score and decision threshold are taken as
+            users get them.
     """
 
     def __init__(self, localizer: Localizer) -> None:
@@ -23,7 +24,7 @@ class LocalizerPredictor:
     def __call__(self, photo: Photo) -> Prediction:
         """Judge a photo."""
         result = self._localizer.predict(photo)
-        return Prediction(result.localization_map, result.detection_score)
+        return Prediction(result.localization_map, result.detection_score, result.decision_threshold)
 
 
 def model_provenance(localizer: Localizer, folder: Path) -> Provenance:

@@ -17,6 +17,8 @@ class Prediction:
         localization_map: How tampered each pixel looks, on the image as a person sees it. Shape ``(H, W)``,
             float32 in [0, 1].
         detection_score: How tampered the whole image looks, in [0, 1].
+        decision_threshold: Scores above it are called tampered by the method itself, in [0, 1]. Profiles have
+            thresholds of their own.
 
     Raises:
         ValueError: If the map is not a non-empty float32 ``(H, W)`` array, or a value is NaN or outside [0,
@@ -29,6 +31,7 @@ class Prediction:
 
     localization_map: NDArray[np.float32]
     detection_score: float
+    decision_threshold: float = 0.5
 
     def __post_init__(self) -> None:
         array = self.localization_map
@@ -39,8 +42,9 @@ class Prediction:
         low, high = float(array.min()), float(array.max())
         if not (low >= 0.0 and high <= 1.0):
             raise ValueError(f"localization_map must lie in [0, 1] without NaN, got {low} to {high}.")
-        if not 0.0 <= self.detection_score <= 1.0:
-            raise ValueError(f"detection_score must lie in [0, 1], got {self.detection_score}.")
+        for name in ("detection_score", "decision_threshold"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} must lie in [0, 1], got {getattr(self, name)}.")
 
 
 class Predictor(Protocol):

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +15,15 @@ from vilaco.evaluation.audit.metadata import SavePipeline
 from vilaco.evaluation.audit.probe import auc_within_folds
 from vilaco.evaluation.audit.regions import Regions
 from vilaco.evaluation.audit.report import AlarmRate, ModelAudit, ProbeResult
+from vilaco.evaluation.histories import INNOCENT_CHANGES
 from vilaco.evaluation.image_metrics import ImageScores, image_f1_sen_spe_harmonic
 from vilaco.evaluation.prediction import Predictor
-from vilaco.images import Photo, load_photo, resave_jpeg, resize_pixels
+from vilaco.images import Photo, load_photo
 
 MIN_CROP = 64
 """Least side of a background crop in pixels; images without one are left out and counted."""
 
 _STORED, _CROP = "as stored", "background crop"
-_RESCALE = 0.75
 
 
 def audit_model(
@@ -48,17 +49,19 @@ def audit_model(
         seed: Of the bootstrap.
 
     Returns:
-        Rates at a detection score above 0.5, and AUCs.
+        Rates at the model's own decision threshold, and AUCs.
     """
     scores: dict[tuple[str, int], list[float]] = defaultdict(list)
+    called: dict[tuple[str, int], list[bool]] = defaultdict(list)
     skipped: Counter[str] = Counter()
     for record in records:
         label = TAMPERED if record.label == TAMPERED else AUTHENTIC
         photo = load_photo(record.path)
         for state, change in _states(record, photo, regions, pipelines).items():
             try:
-                changed = change()
-                scores[state, label].append(predictor(replace(photo, pixels=changed)).detection_score)
+                prediction = predictor(replace(photo, pixels=change()))
+                scores[state, label].append(prediction.detection_score)
+                called[state, label].append(prediction.detection_score > prediction.decision_threshold)
             except ImageError as error:
                 skipped[f"{state}: {error.code}"] += 1
     return ModelAudit(
@@ -68,11 +71,10 @@ def audit_model(
             AlarmRate(
                 judge=predictor.name,
                 images=f"{'tampered' if label == TAMPERED else 'authentic'}, {state}",
-                rate=float((np.array(values) > 0.5).mean()),
+                rate=float(np.mean(values)),
                 count=len(values),
             )
-            for (state, label), values in sorted(scores.items(), key=lambda item: item[0][1])
-            if values
+            for (state, label), values in sorted(called.items(), key=lambda item: item[0][1])
         ),
         probes=tuple(
             _auc(scores[state, AUTHENTIC], scores[state, TAMPERED], state, seed)
@@ -98,13 +100,8 @@ def _states(
 
     states = {_STORED: lambda: photo.pixels, _CROP: crop}
     if record.label == AUTHENTIC:
-        size = (round(photo.pixels.shape[0] * _RESCALE), round(photo.pixels.shape[1] * _RESCALE))
-        states |= {
-            "saved like the tampered": lambda: load_photo(pipelines[record].save(photo.pixels)).pixels,
-            "JPEG 80": lambda: resave_jpeg(photo.pixels, 80),
-            f"{_RESCALE}x": lambda: resize_pixels(photo.pixels, size),
-            f"{_RESCALE}x, JPEG 80": lambda: resave_jpeg(resize_pixels(photo.pixels, size), 80),
-        }
+        states["saved like the tampered"] = lambda: load_photo(pipelines[record].save(photo.pixels)).pixels
+        states |= {name: partial(change, photo.pixels) for name, change in INNOCENT_CHANGES.items()}
     return states
 
 

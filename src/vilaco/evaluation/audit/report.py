@@ -46,7 +46,7 @@ class ProbeResult(_Frozen):
 
 
 class AlarmRate(_Frozen):
-    """Share of images called tampered (score above 0.5) by one judge.
+    """Share of images called tampered by one judge: score above 0.5, or above a calibrated model's own threshold.
 
     Attributes:
         judge: ``"metadata"``, ``"picture statistics"`` (each by classifiers that never saw the scene), or the
