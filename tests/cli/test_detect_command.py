@@ -184,6 +184,6 @@ def test_on_a_terminal_the_bar_leaves_every_result_line_whole(inbox: Path, tiny_
 def test_help_is_quick_and_names_every_command() -> None:
     run = vilaco("--help")
     assert run.returncode == 0
-    for command in ("detect", "train", "evaluate", "robustness", "audit", "data", "models"):
+    for command in ("detect", "train", "calibrate", "evaluate", "robustness", "audit", "data", "models"):
         assert command in run.stdout
     assert vilaco("--version").stdout.startswith("vilaco 0.")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from pictures import make_photo
+from vilaco.calibration import Calibration
 from vilaco.evaluation.localizer_predictor import LocalizerPredictor, model_provenance
 from vilaco.images import load_photo
 from vilaco.localizer import Localizer
@@ -22,8 +23,13 @@ def test_a_model_is_judged_by_what_users_get_and_named_whole(tiny_model: Path, t
 
     provenance = model_provenance(localizer, folder)
     assert (provenance.encoder, provenance.weights) == (localizer.encoder_name, localizer.fingerprint)
+    assert provenance.image_score == "the model's detection score"
     assert provenance.training_seed is None  # saved without its recipe
     config = json.loads((folder / "config.json").read_text())
     config["trained_with"] = {"recipe": {"training": {"seed": 7}}}
     (folder / "config.json").write_text(json.dumps(config))
     assert model_provenance(localizer, folder).training_seed == 7
+
+    calibration = Calibration(slope=1, offset=0, map_shift=0, authentic_scores=[0.5] * 19, tampered_scores=[0.5] * 19)
+    calibrated = Localizer(localizer.runtime, name=localizer.name, calibration=calibration)
+    assert model_provenance(calibrated, folder).image_score == "the model's detection score, calibrated"

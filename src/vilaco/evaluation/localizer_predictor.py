@@ -28,7 +28,7 @@ class LocalizerPredictor:
 
 
 def model_provenance(localizer: Localizer, folder: Path) -> Provenance:
-    """What every figure of a model depends on: its encoder, its weights, and the seed they were trained with.
+    """What every figure of a model depends on: its encoder, its weights and their seed, and whether it is calibrated.
 
     Args:
         localizer: The loaded model.
@@ -38,6 +38,6 @@ def model_provenance(localizer: Localizer, folder: Path) -> Provenance:
     return Provenance(
         encoder=localizer.encoder_name,
         weights=localizer.fingerprint,
-        image_score="the model's detection score",
+        image_score="the model's detection score" + (", calibrated" if localizer.calibration else ""),
         training_seed=trained_with.get("recipe", {}).get("training", {}).get("seed"),
     )
