@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -57,11 +58,12 @@ def test_the_map_is_the_networks_map_resized(localizer: Localizer, tiny_model: P
 class Extreme:
     """A runtime whose logits leave what float32 can take the exponential of."""
 
+    reads_pixels = False
     image_size, fingerprint, encoder_name, calibration = 2, "0" * 64, "none", None
 
-    def __call__(self, pixels: np.ndarray) -> RuntimeOutput:
+    def __call__(self, views: np.ndarray, pixels: Sequence[np.ndarray]) -> RuntimeOutput:
         logits = np.array([[-200, 0], [1, 200]], np.float32)
-        return RuntimeOutput(np.full(len(pixels), 0.5, np.float32), np.stack([logits] * len(pixels)))
+        return RuntimeOutput(np.full(len(views), 0.5, np.float32), np.stack([logits] * len(views)))
 
 
 def test_extreme_logits_become_zero_and_one_without_a_warning() -> None:

@@ -177,6 +177,53 @@ def resize_map(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.clip(resized, values.min(), values.max())
 
 
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A part of a picture with what surrounds it.
+
+    Attributes:
+        outer: Rows and columns, in pixels, that are looked at.
+        kept: Rows and columns, in pixels, that this tile stands for.
+    """
+
+    outer: tuple[slice, slice]
+    kept: tuple[slice, slice]
+
+    def inner(self, stride: int) -> tuple[slice, slice]:
+        """Where ``kept`` lies within what was made of ``outer`` at ``stride`` pixels a cell."""
+        rows, columns = (
+            slice((kept.start - outer.start) // stride, (kept.stop - outer.start) // stride)
+            for kept, outer in zip(self.kept, self.outer, strict=True)
+        )
+        return rows, columns
+
+
+def tile_rows(height: int, width: int, *, tile: int, halo: int) -> list[list[Tile]]:
+    """Cut a picture into tiles that overlap by a halo.
+
+    Args:
+        height: Of the picture, in pixels.
+        width: Likewise.
+        tile: Side of what a tile stands for, in pixels; smaller at the right and lower edge.
+        halo: Pixels looked at beyond it on each side, as far as the picture goes.
+
+    Returns:
+        Rows of tiles, from the upper left.
+
+    Example:
+        >>> [[tile.outer[1] for tile in row] for row in tile_rows(8, 40, tile=16, halo=8)]
+        [[slice(0, 24, None), slice(8, 40, None), slice(24, 40, None)]]
+    """
+    rows, columns = _cuts(height, tile, halo), _cuts(width, tile, halo)
+    return [[Tile((outer_y, outer_x), (kept_y, kept_x)) for outer_x, kept_x in columns] for outer_y, kept_y in rows]
+
+
+def _cuts(length: int, tile: int, halo: int) -> list[tuple[slice, slice]]:
+    starts = range(0, length, tile)
+    kept = [slice(start, min(length, start + tile)) for start in starts]
+    return [(slice(max(0, part.start - halo), min(length, part.stop + halo)), part) for part in kept]
+
+
 def encode_jpeg(pixels: np.ndarray, quality: int, *, subsampling: Subsampling = "4:2:0") -> bytes:
     """Encode pixels as a baseline JPEG file with libjpeg's standard tables.
 

@@ -112,15 +112,22 @@ class Localizer:
     def _predict(self, photos: list[Photo], seconds_before: list[float]) -> list[Result]:
         started = time.perf_counter()
         side = (self.runtime.image_size, self.runtime.image_size)
-        output = self.runtime(np.stack([resize_pixels(photo.upright(photo.pixels), side) for photo in photos]))
-        maps = np.exp(-np.logaddexp(0.0, -output.localization_logits))  # a sigmoid that never overflows
+        views = np.stack([resize_pixels(self._seen(photo), side) for photo in photos])
+        output = self.runtime(views, [photo.pixels for photo in photos])
+        maps = [np.exp(-np.logaddexp(0.0, -logits)) for logits in output.localization_logits]  # never overflows
         share = (time.perf_counter() - started) / len(photos)
         return [
             self._result(photo, map_, float(score), seconds=round(before + share, 4))
             for photo, map_, score, before in zip(photos, maps, output.detection_scores, seconds_before, strict=True)
         ]
 
+    def _seen(self, photo: Photo) -> np.ndarray:
+        """The photo as the model sees it: upright, or on the stored grid where traces of the file count."""
+        return photo.pixels if self.runtime.reads_pixels else photo.upright(photo.pixels)
+
     def _result(self, photo: Photo, map_: np.ndarray, score: float, *, seconds: float) -> Result:
+        if self.runtime.reads_pixels:
+            map_ = photo.upright(map_)
         map_ = np.clip(resize_map(map_, photo.upright_size), 0.0, 1.0)
         if self.calibration is not None:
             map_, score = self.calibration.map(map_), self.calibration.score(score)

@@ -1,5 +1,6 @@
 """``vilaco calibrate`` as a person meets it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -21,9 +22,10 @@ app.command()(calibrate)
 class Alternating:
     """Scores the forgery of each pair of twins higher."""
 
+    reads_pixels = False
     image_size, fingerprint, encoder_name, calibration, calls = 8, "0" * 64, "none", None, 0
 
-    def __call__(self, pixels: np.ndarray) -> RuntimeOutput:
+    def __call__(self, views: np.ndarray, pixels: Sequence[np.ndarray]) -> RuntimeOutput:
         self.calls += 1
         score = np.float32(0.7 if self.calls % 2 == 0 else 0.3)
         return RuntimeOutput(np.array([score]), np.zeros((1, 8, 8), np.float32))

@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -29,17 +30,18 @@ from vilaco.runtimes import RuntimeOutput
 class Runtime:
     """Scores every second picture, which is the forgery, higher; its map is everywhere 2 below even odds."""
 
+    reads_pixels = False
     image_size, fingerprint, encoder_name, calibration = 8, "0" * 64, "none", None
 
     def __init__(self) -> None:
         self.calls = 0
 
-    def __call__(self, pixels: np.ndarray) -> RuntimeOutput:
+    def __call__(self, views: np.ndarray, pixels: Sequence[np.ndarray]) -> RuntimeOutput:
         scores = []
-        for picture in pixels:
+        for picture in views:
             scores.append(0.3 + 0.2 * (self.calls % 2) + 0.2 * float(picture.mean()) / 255)
             self.calls += 1
-        return RuntimeOutput(np.array(scores, np.float32), np.full((len(pixels), 8, 8), -2, np.float32))
+        return RuntimeOutput(np.array(scores, np.float32), np.full((len(views), 8, 8), -2, np.float32))
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,12 @@ from vilaco.runtimes import RuntimeOutput
 class Brightness:
     """Scores a picture by its brightness."""
 
+    reads_pixels = False
     image_size, fingerprint, encoder_name, calibration = 16, "0" * 64, "none", None
 
-    def __call__(self, pixels: np.ndarray) -> RuntimeOutput:
-        scores = pixels.mean(axis=(1, 2, 3), dtype=np.float32) / 255
-        return RuntimeOutput(scores, np.zeros((len(pixels), 16, 16), np.float32))
+    def __call__(self, views: np.ndarray, pixels: Sequence[np.ndarray]) -> RuntimeOutput:
+        scores = views.mean(axis=(1, 2, 3), dtype=np.float32) / 255
+        return RuntimeOutput(scores, np.zeros((len(views), 16, 16), np.float32))
 
 
 CALIBRATION = Calibration(
@@ -52,9 +54,9 @@ def test_verdicts_are_counted_in_every_state(
 
 def test_noise_that_a_resave_smooths_changes_the_row_of_the_resave(tmp_path: Path) -> None:
     class Noise(Brightness):
-        def __call__(self, pixels: np.ndarray) -> RuntimeOutput:
-            rough = np.abs(np.diff(pixels.astype(np.float32), axis=2)).mean(axis=(1, 2, 3)) / 255
-            return RuntimeOutput(np.clip(rough * 4, 0, 1), np.zeros((len(pixels), 16, 16), np.float32))
+        def __call__(self, views: np.ndarray, pixels: Sequence[np.ndarray]) -> RuntimeOutput:
+            rough = np.abs(np.diff(views.astype(np.float32), axis=2)).mean(axis=(1, 2, 3)) / 255
+            return RuntimeOutput(np.clip(rough * 4, 0, 1), np.zeros((len(views), 16, 16), np.float32))
 
     dots = np.where(np.indices((16, 16)).sum(axis=0) % 2 == 0, 90, 166).astype(np.uint8)
     Image.fromarray(np.repeat(dots[..., None], 3, axis=2)).save(tmp_path / "dots.png")

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vilaco.method.native_decoder import NativeDecoder, NativeFeatures
+
 THETA_RANGE = (0.05, 0.95)
 MIN_TEMPERATURE = 0.02  # below it the gate is a step, and the pooling collapses to the maximum or the mean
 
@@ -99,12 +101,21 @@ def _conv_block(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 class FineHead(nn.Module):
-    """Similarity map, mask decoder and soft-gated pooling."""
+    """Similarity map, mask decoder and soft-gated pooling.
 
-    def __init__(self, num_prompts: int, embed_dim: int, config: FineHeadConfig) -> None:
+    Args:
+        num_prompts: T.
+        embed_dim: D.
+        config: See :class:`FineHeadConfig`.
+        native_decoder: Draws the mask instead of the paper's decoder where the network looks at stored pixels.
+    """
+
+    def __init__(
+        self, num_prompts: int, embed_dim: int, config: FineHeadConfig, native_decoder: NativeDecoder | None = None
+    ) -> None:
         super().__init__()
         self.log_similarity_temperature = nn.Parameter(torch.tensor(math.log(0.07)))  # CLIP's own starting point
-        self.decoder = MaskDecoder(num_prompts, embed_dim, config)
+        self.decoder = native_decoder or MaskDecoder(num_prompts, embed_dim, config)
         low, high = THETA_RANGE
         self.theta_logit = nn.Parameter(torch.tensor((config.init_theta - low) / (high - low)).logit())
         self.log_temperature = nn.Parameter(torch.tensor(config.init_temperature - MIN_TEMPERATURE).log())
@@ -121,7 +132,12 @@ class FineHead(nn.Module):
         return MIN_TEMPERATURE + self.log_temperature.exp()
 
     def forward(
-        self, tokens: Tensor, text_rows: Tensor, grid: tuple[int, int], size: tuple[int, int]
+        self,
+        tokens: Tensor,
+        text_rows: Tensor,
+        grid: tuple[int, int],
+        size: tuple[int, int],
+        native: NativeFeatures | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Draw the mask and score the image.
 
@@ -130,10 +146,16 @@ class FineHead(nn.Module):
             text_rows: F_ta_T, shape ``(B, T, D)``.
             grid: Patches ``(h, w)``.
             size: Pixels ``(H, W)`` of the mask.
+            native: What the stored pixels say, for the native decoder.
 
         Returns:
             Similarity map ``(B, T, h, w)``, mask logits ``(B, H, W)``, and y_fine in [0, 1], ``(B,)``.
         """
         similarity = similarity_map(tokens, text_rows, self.log_similarity_temperature.exp(), grid)
-        mask_logits = self.decoder(similarity, tokens, size).float()
+        if native is None:
+            mask_logits = self.decoder(similarity, tokens, size).float()
+        else:
+            mask_logits = self.decoder(similarity, tokens, native).float()
+            mask_logits = F.interpolate(mask_logits[:, None], scale_factor=4, mode="bilinear", align_corners=False)
+            mask_logits = mask_logits[:, 0, : size[0], : size[1]]
         return similarity, mask_logits, soft_gated_pool(mask_logits.sigmoid(), self.theta, self.temperature)

@@ -99,10 +99,20 @@ class PatchNetwork(nn.Module, ABC):
             size: Pixels ``(H, W)`` that the tokens were made from.
         """
 
-    def forward(self, pixels: Tensor) -> NetworkOutput:
-        """Look at images, RGB in [0, 1], shape ``(B, 3, H, W)``."""
-        size = (pixels.shape[2], pixels.shape[3])
-        return self.forward_patches(self.encoder.encode_patches(pixels), size)
+    @property
+    def reads_pixels(self) -> bool:
+        """Whether the network looks at the stored pixels beside the squashed view."""
+        return False
+
+    def forward(self, view: Tensor, pixels: Tensor | None = None) -> NetworkOutput:
+        """Look at images.
+
+        Args:
+            view: The whole picture squashed to the network's size, RGB in [0, 1], shape ``(B, 3, S, S)``.
+            pixels: The stored pixels, RGB in [0, 255], shape ``(B, 3, H, W)``; for networks that read them.
+        """
+        size = (view.shape[2], view.shape[3])
+        return self.forward_patches(self.encoder.encode_patches(view), size)
 
     def trainable_state(self) -> dict[str, Tensor]:
         """Weights to save: all but the encoder's, which its name and fingerprint stand for."""

@@ -1,14 +1,21 @@
 """Run a model folder with PyTorch."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from vilaco.calibration import Calibration
+from vilaco.images import tile_rows
 from vilaco.method.checkpoint import CONFIG, CheckpointConfig, load_checkpoint
-from vilaco.method.network import PatchNetwork
+from vilaco.method.network import NetworkOutput, PatchNetwork
+from vilaco.method.residuals import BLOCK, FINE, HALO
+from vilaco.method.vilaco import ViLaCo, pad_to_blocks
 from vilaco.runtimes import RuntimeOutput
+
+TILE = 1024
+"""Pixels along a side of what goes through the front end at once; bounds memory, changes no result."""
 
 
 class TorchRuntime:
@@ -33,6 +40,7 @@ class TorchRuntime:
         self.model = model.to(self.device).eval()
         self.fingerprint = fingerprint
         self.image_size = model.config.image_size
+        self.reads_pixels = model.reads_pixels
         self.encoder_name = model.encoder.name
         self.calibration = calibration
 
@@ -48,11 +56,35 @@ class TorchRuntime:
         return cls(model, fingerprint=fingerprint, device=device, calibration=config.calibration)
 
     @torch.inference_mode()
-    def __call__(self, pixels: np.ndarray) -> RuntimeOutput:
-        """Run on RGB images, shape ``(B, S, S, 3)``, uint8."""
-        batch = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2).float() / 255
-        output = self.model(batch)
+    def __call__(self, views: np.ndarray, pixels: Sequence[np.ndarray]) -> RuntimeOutput:
+        """Run on RGB images; see :class:`vilaco.runtimes.Runtime`."""
+        batch = torch.from_numpy(views).to(self.device).permute(0, 3, 1, 2).float() / 255
+        if isinstance(self.model, ViLaCo) and self.model.reads_pixels:
+            outputs = [self._native(self.model, view[None], each) for view, each in zip(batch, pixels, strict=True)]
+        else:
+            outputs = [self.model(batch)]
         return RuntimeOutput(
-            detection_scores=output.detection_scores.float().cpu().numpy(),
-            localization_logits=output.localization_logits.float().cpu().numpy(),
+            detection_scores=torch.cat([output.detection_scores for output in outputs]).float().cpu().numpy(),
+            localization_logits=[
+                logits.float().cpu().numpy() for output in outputs for logits in output.localization_logits
+            ],
         )
+
+    def _native(self, model: ViLaCo, view: torch.Tensor, pixels: np.ndarray) -> NetworkOutput:
+        """One picture of any size: the front end in tiles, everything behind it on the whole."""
+        assert model.residuals is not None
+        height, width = pixels.shape[:2]
+        padded = pad_to_blocks(torch.from_numpy(pixels).permute(2, 0, 1)[None].to(self.device))
+        fine: list[list[torch.Tensor]] = []
+        cells: list[list[torch.Tensor]] = []
+        for row in tile_rows(padded.shape[2], padded.shape[3], tile=TILE, halo=HALO):
+            fine.append([])
+            cells.append([])
+            for tile in row:
+                parts = model.residuals.front_end(padded[:, :, tile.outer[0], tile.outer[1]].float())
+                for parts_of_row, part, stride in ((fine[-1], parts[0], FINE), (cells[-1], parts[1], BLOCK)):
+                    rows, columns = tile.inner(stride)
+                    parts_of_row.append(part[:, :, rows, columns])
+        whole_fine, whole_cells = (torch.cat([torch.cat(row, 3) for row in part], 2) for part in (fine, cells))
+        native = model.native_features(view, whole_fine, whole_cells)
+        return model.forward_patches(model.encoder.encode_patches(view), (height, width), native)

@@ -1,0 +1,92 @@
+"""The fine head's mask decoder at the photo's own size (ours): similarity map, tokens and residual stream to a mask.
+
+The decoder of the paper draws from the patch grid, 16 x 16 for any picture. This one draws one logit for 4 x 4 stored
+pixels from features at 16, 8 and 4 pixels a cell, and uses the patch grid for what it is good at: what the traces mean
+in the whole picture.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vilaco.method.residuals import ResidualBlock, ResidualConfig
+
+
+class NativeDecoderConfig(BaseModel):
+    """Settings of the decoder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    token_channels: int = Field(48, ge=8)  # enhanced tokens are reduced to this many channels
+    channels: int = Field(96, ge=8, multiple_of=8)  # width at 8 pixels a cell
+    fine_channels: int = Field(32, ge=8, multiple_of=8)  # width at 4 pixels a cell
+
+
+@dataclass(frozen=True)
+class NativeFeatures:
+    """What the stored pixels say.
+
+    Attributes:
+        fine: Residual stream at 4 pixels a cell, ``(B, F, 2h, 2w)``.
+        shallow: At 8 pixels a cell, ``(B, C, h, w)``.
+        deep: At 16 pixels a cell.
+        matches: Copy-move evidence on a grid of its own, ``(B, M, mh, mw)``; ``None`` without that branch.
+    """
+
+    fine: Tensor
+    shallow: Tensor
+    deep: Tensor
+    matches: Tensor | None
+
+
+class NativeDecoder(nn.Module):
+    """From coarse to fine: patch grid and 16 pixels a cell, then 8, then 4."""
+
+    def __init__(
+        self,
+        num_prompts: int,
+        embed_dim: int,
+        match_channels: int,
+        residuals: ResidualConfig,
+        config: NativeDecoderConfig,
+    ) -> None:
+        super().__init__()
+        self.reduce = nn.Linear(embed_dim, config.token_channels)
+        grid_channels = num_prompts + config.token_channels + match_channels
+        inputs = residuals.channels + residuals.deep_channels + grid_channels
+        self.join = nn.Conv2d(inputs, config.channels, 1)
+        self.norm = nn.GroupNorm(8, config.channels)
+        self.block = ResidualBlock(config.channels)
+        self.to_fine = nn.Conv2d(config.channels, config.fine_channels, 1)
+        self.from_fine = nn.Conv2d(residuals.fine_channels, config.fine_channels, 1)
+        self.refine = nn.Conv2d(config.fine_channels, config.fine_channels, 3, padding=1)
+        self.out = nn.Conv2d(config.fine_channels, 1, 3, padding=1)
+
+    def forward(self, similarity: Tensor, tokens: Tensor, native: NativeFeatures) -> Tensor:
+        """Draw the mask.
+
+        Args:
+            similarity: Patches against text rows, ``(B, T, gh, gw)``.
+            tokens: F_enh_I, ``(B, gh * gw, D)``.
+            native: What the stored pixels say.
+
+        Returns:
+            Mask logits at 4 pixels a cell, ``(B, 2h, 2w)``.
+        """
+        patches = self.reduce(tokens).transpose(1, 2).unflatten(2, similarity.shape[2:])
+        coarse = [similarity.to(patches.dtype), patches, native.deep]
+        if native.matches is not None:
+            coarse.append(native.matches)
+        size = (native.shallow.shape[2], native.shallow.shape[3])
+        cells = self.join(torch.cat([native.shallow, *(_resize(part, size) for part in coarse)], dim=1))
+        cells = self.block(F.gelu(self.norm(cells)))
+        size = (native.fine.shape[2], native.fine.shape[3])
+        features = _resize(self.to_fine(cells), size) + self.from_fine(native.fine)
+        return self.out(F.gelu(self.refine(F.gelu(features)))).squeeze(1)
+
+
+def _resize(features: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(features, size=size, mode="bilinear", align_corners=False)
