@@ -104,9 +104,11 @@ def train(
         raise typer.Exit(console.EXIT_INTERRUPTED)
     if int(os.environ.get("LOCAL_RANK", "0")):  # one process of several; the first one speaks
         return
-    chosen_by = ""
+    about = f"{summary.model}"
     if summary.best_epoch is not None:
-        chosen_by = f"  best epoch {summary.best_epoch + 1}, held-out I-AUC {summary.validation_image_auc:.3f}"
-    typer.echo(f"{summary.model}{chosen_by}")
+        about += f"  best epoch {summary.best_epoch + 1}"
+    if summary.validation_image_auc is not None:
+        about += f"  held-out I-AUC {summary.validation_image_auc:.3f}"
+    typer.echo(about)
     if summary.skipped:
         raise typer.Exit(console.EXIT_SOME_FAILED)

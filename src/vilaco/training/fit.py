@@ -17,10 +17,9 @@ from torch.utils.data import DataLoader
 from vilaco import __version__
 from vilaco.data.loading import CLEAN_VIEW, WeakImages, WeakRecord, balanced_batches
 from vilaco.data.records import Record
-from vilaco.data.split import grouped_split
 from vilaco.encoders import load_encoder
 from vilaco.encoders.base import VisionLanguageEncoder
-from vilaco.errors import DataError, ImageError
+from vilaco.errors import ImageError
 from vilaco.files import write_atomically
 from vilaco.training.callbacks import (
     LAST,
@@ -42,6 +41,7 @@ from vilaco.training.run import (
     make_trainer,
     quiet_lightning,
     read_images,
+    split_held_out,
 )
 
 
@@ -82,7 +82,7 @@ def train(
     shown = [] if progress is None else [EpochLines() if progress.disable else ProgressBar(refresh_rate=1)]
     progress = progress or Progress(disable=True)
     usable, skipped = read_images(records, progress)
-    keep, held_out = _split(records, usable, recipe)
+    keep, held_out = split_held_out(records, usable, share=settings.validation_share, seed=settings.seed)
 
     encoder = (encoder or load_encoder(recipe.model.encoder)).to("cuda" if torch.cuda.is_available() else "cpu")
     size = recipe.model.image_size
@@ -163,23 +163,6 @@ class _Batches(L.LightningDataModule):
 
 def _records(dataset: WeakImages | CachedFeatures) -> Sequence[WeakRecord]:
     return dataset.records if isinstance(dataset, WeakImages) else dataset.images.records
-
-
-def _split(
-    records: Sequence[Record], usable: Sequence[WeakRecord], recipe: Recipe
-) -> tuple[list[WeakRecord], list[WeakRecord]]:
-    by_path = {record.path: record for record in usable}
-    readable = [record for record in records if record.path in by_path]
-    settings = recipe.training
-    sides = grouped_split(readable, fraction=settings.validation_share, seed=settings.seed)
-    for name, side in zip(("training", "held-out"), sides, strict=True):
-        if len({record.label for record in side}) < 2:
-            raise DataError(
-                f"the {name} share has one class only: too few images, or groups too large; "
-                "add images or change training.validation_share"
-            )
-    keep, held_out = ([by_path[record.path] for record in side] for side in sides)
-    return keep, held_out
 
 
 def _cached(

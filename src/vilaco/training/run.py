@@ -17,6 +17,7 @@ from rich.progress import Progress
 
 from vilaco.data.loading import WeakRecord, weaken
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
+from vilaco.data.split import grouped_split
 from vilaco.errors import ConfigError, DataError, ImageError
 from vilaco.training.callbacks import LAST, AtomicCheckpointIO, ProgressBar
 
@@ -67,6 +68,27 @@ def read_images(records: Sequence[Record], progress: Progress) -> tuple[list[Wea
         if not counts[label]:
             raise DataError(f"no {name} image among the {len(usable)} readable ones; training needs both kinds")
     return usable, skipped
+
+
+def split_held_out(
+    records: Sequence[Record], usable: Sequence[WeakRecord], *, share: float, seed: int
+) -> tuple[list[WeakRecord], list[WeakRecord]]:
+    """Split the readable images by group into those to train on and a held-out share.
+
+    Raises:
+        DataError: If a side has one class only.
+    """
+    by_path = {record.path: record for record in usable}
+    readable = [record for record in records if record.path in by_path]
+    sides = grouped_split(readable, fraction=share, seed=seed)
+    for name, side in zip(("training", "held-out"), sides, strict=True):
+        if len({record.label for record in side}) < 2:
+            raise DataError(
+                f"the {name} share has one class only: too few images, or groups too large; "
+                "add images or change training.validation_share"
+            )
+    keep, held_out = ([by_path[record.path] for record in side] for side in sides)
+    return keep, held_out
 
 
 def _precision(choice: str) -> str:

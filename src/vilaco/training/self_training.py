@@ -2,11 +2,14 @@
 
 First stage: forgeries made on the spot from authentic photos, with masks that the forge knows. Then rounds of
 self-training: the model so far draws where it thinks the tampered images of the user were tampered with, and the next
-one learns from those pseudo-masks, from the image labels, and from fresh forgeries. No human mask comes near any of it,
-and no image is held out to choose by: the averaged weights of the last step of the last round are the model.
+one learns from those pseudo-masks, from the image labels, and from fresh forgeries. No human mask comes near any of it.
+
+The averaged weights of the last step of the last round are the model; nothing is chosen. A held-out share of the user's
+images says how well it tells labels, and its authentic ones, forged on the spot, calibrate the model's verdict.
 """
 
 import hashlib
+import logging
 import shutil
 import signal
 import time
@@ -28,6 +31,9 @@ from vilaco.data.loading import WeakRecord
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
 from vilaco.encoders import load_encoder
 from vilaco.encoders.base import VisionLanguageEncoder
+from vilaco.errors import ConfigError, DataError
+from vilaco.evaluation.calibrate import calibrate, write_calibrated
+from vilaco.evaluation.image_metrics import ImageScores, image_auc
 from vilaco.files import write_atomically
 from vilaco.images import load_photo
 from vilaco.localizer import Localizer
@@ -44,6 +50,7 @@ from vilaco.training.run import (
     make_trainer,
     quiet_lightning,
     read_images,
+    split_held_out,
 )
 from vilaco.training.self_forged import ForgedBatches, SaveStage, SelfForgedModule
 
@@ -121,11 +128,12 @@ def train_by_forging(
     """Run the whole course: self-made forgeries, then rounds of self-training.
 
     Args:
-        records: Labelled images; masks, if any, are not looked at. The authentic ones are forged from too.
+        records: Labelled images; masks, if any, are not looked at. The authentic ones are forged from too. None at
+            all where the recipe has no rounds of self-training and ``photos`` are given.
         recipe: The whole configuration; its ``self_training`` must be set.
         out: Run folder: ``model/``, ``stages/``, ``logs/``, ``recipe.yaml``, ``run.json``.
         photos: More authentic photos to forge from.
-        segments: Human segmentations of photos, for the shapes of forgeries.
+        segments: Human segmentations of some photos, for the shapes of forgeries.
         start_from: A model folder of the same network to start with, in place of the first stage.
         resume: Go on where the run in this folder stopped.
         devices: GPUs, or CPU processes where there is no GPU, per node.
@@ -144,13 +152,18 @@ def train_by_forging(
     check_folder(out, resume=resume, started=RECIPE_FILE)
     shown = [] if progress is None else [StepLines() if progress.disable else ProgressBar(refresh_rate=10)]
     progress = progress or Progress(disable=True)
-    usable, skipped = read_images(records, progress)
-    facts = _facts(recipe, usable, [str(error) for error in skipped], photos, start_from)
+    settings = recipe.training
+    usable, skipped = read_images(records, progress) if records or course.rounds else ([], [])
+    keep: list[WeakRecord] = usable
+    held_out: list[WeakRecord] = []
+    if usable:
+        keep, held_out = split_held_out(records, usable, share=settings.validation_share, seed=settings.seed)
+    facts = _facts(recipe, keep, held_out, [str(error) for error in skipped], photos, start_from)
     if not resume:
         write_atomically(out / RECIPE_FILE, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode())
         write_json(out / RUN_FILE, facts)
     encoder = (encoder or load_encoder(recipe.model.encoder)).to("cuda" if torch.cuda.is_available() else "cpu")
-    hosts = sorted({*photos, *(record.path for record in usable if record.label == AUTHENTIC)})
+    hosts = sorted({*photos, *(record.path for record in keep if record.label == AUTHENTIC)})
 
     started = time.monotonic()
     previous = start_from
@@ -161,15 +174,15 @@ def train_by_forging(
             previous = folder / "model"
             continue
         real: list[RealImage] = []
-        if previous is not None:
+        if keep and previous is not None:
             teacher = Localizer(TorchRuntime.load(previous, encoder=encoder), name="teacher")
-            task = progress.add_task("drawing pseudo-masks", total=len(usable))
-            real = draw_pseudo_masks(teacher, usable, course, progress=partial(progress.advance, task))
-        seed = recipe.training.seed + 1000 * number
+            task = progress.add_task("drawing pseudo-masks", total=len(keep))
+            real = draw_pseudo_masks(teacher, keep, course, progress=partial(progress.advance, task))
+        seed = settings.seed + 1000 * number
         examples = ForgedAndReal(
-            hosts, real, view_size=recipe.model.image_size, config=course.stream, seed=seed, segments=segments
+            hosts, real, view_size=recipe.model.image_size, config=course.stream, seed=seed + 1, segments=segments
         )
-        torch.manual_seed(recipe.training.seed)
+        torch.manual_seed(settings.seed)
         model = ViLaCo(recipe.model, encoder)
         if previous is not None:
             model.load_trainable_state(load_checkpoint(previous, encoder)[0].trainable_state())
@@ -183,7 +196,7 @@ def train_by_forging(
                 folder,
                 devices=devices,
                 num_nodes=num_nodes,
-                precision=recipe.training.precision,
+                precision=settings.precision,
                 gradient_clip=stage.gradient_clip,
                 callbacks=[*shown, SaveStage(folder, {**facts, "stage": number})],
                 max_steps=stage.steps,
@@ -197,19 +210,53 @@ def train_by_forging(
         last.unlink(missing_ok=True)
         previous = folder / "model"
     assert previous is not None
-    shutil.copytree(previous, out / "model", dirs_exist_ok=True)
+    validation_auc = None
+    if held_out:
+        localizer = Localizer(TorchRuntime.load(previous, encoder=encoder), name="trained")
+        validation_auc = _held_out_auc(localizer, held_out, progress)
+        facts["validation_image_auc"] = validation_auc
+        _write_model(localizer, previous, out / "model", held_out, seed=settings.seed)
+    else:
+        shutil.copytree(previous, out / "model", dirs_exist_ok=True)
     write_json(out / RUN_FILE, {**facts, "seconds": round(time.monotonic() - started, 1), "resumed": resume})
-    return TrainingSummary(out / "model", None, None, skipped, interrupted=False)
+    return TrainingSummary(out / "model", None, validation_auc, skipped, interrupted=False)
+
+
+def _held_out_auc(localizer: Localizer, held_out: Sequence[WeakRecord], progress: Progress) -> float:
+    task = progress.add_task("judging held-out images", total=len(held_out))
+    scores = []
+    for record in held_out:
+        scores.append(localizer.predict(load_photo(record.path)).detection_score)
+        progress.advance(task)
+    return float(image_auc(ImageScores.of([record.label for record in held_out], np.array(scores)))[0])
+
+
+def _write_model(localizer: Localizer, trained: Path, out: Path, held_out: Sequence[WeakRecord], *, seed: int) -> None:
+    """Write the model calibrated, or as it is where the held-out share is too small to promise anything."""
+    if out.exists():
+        shutil.rmtree(out)
+    photos = [record.path for record in held_out if record.label == AUTHENTIC]
+    try:
+        write_calibrated(trained, out, calibrate(localizer, photos, seed=seed).calibration)
+    except (ConfigError, DataError) as error:
+        logging.getLogger(__name__).warning("the model is not calibrated: %s", error)
+        shutil.copytree(trained, out)
 
 
 def _facts(
-    recipe: Recipe, usable: Sequence[WeakRecord], skipped: list[str], photos: Sequence[Path], start_from: Path | None
+    recipe: Recipe,
+    keep: Sequence[WeakRecord],
+    held_out: Sequence[WeakRecord],
+    skipped: list[str],
+    photos: Sequence[Path],
+    start_from: Path | None,
 ) -> dict[str, Any]:
-    hashes = sorted(f"{record.sha256} {record.label}" for record in usable)
+    hashes = sorted(f"{record.sha256} {record.label}" for record in [*keep, *held_out])
     return {
         "vilaco_version": __version__,
         "recipe": recipe.model_dump(mode="json"),
-        "train_images": dict(Counter(f"label_{record.label}" for record in usable)),
+        "train_images": dict(Counter(f"label_{record.label}" for record in keep)),
+        "validation_images": dict(Counter(f"label_{record.label}" for record in held_out)),
         "photos": len(photos),
         "started_from": None if start_from is None else start_from.name,
         "skipped_images": skipped,
