@@ -33,6 +33,7 @@ RECIPES = {
     name: load_recipe(recipe, overrides=SETTINGS)
     for name, recipe in {
         "cam": "cam",
+        "araslanov": "araslanov",
         "mil_fcn": "mil_fcn",
         "mil_fcn_wscl": "wscl",
         "vadclip": "vadclip",

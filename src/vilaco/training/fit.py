@@ -245,7 +245,7 @@ def _facts(
     }
 
 
-def _precision(choice: str) -> str:
+def trainer_precision(choice: str) -> str:
     """``auto``: bfloat16 where the hardware multiplies it, else float32 (emulated bfloat16 is slower)."""
     if choice != "auto":
         return choice
@@ -280,7 +280,7 @@ def _trainer(recipe: Recipe, out: Path, devices: int, num_nodes: int, callbacks:
         devices=devices,
         num_nodes=num_nodes,
         strategy="ddp_find_unused_parameters_true" if distributed else "auto",
-        precision=_precision(settings.precision),  # type: ignore[arg-type]
+        precision=trainer_precision(settings.precision),  # type: ignore[arg-type]
         max_epochs=settings.epochs,
         gradient_clip_val=settings.gradient_clip,
         callbacks=callbacks,
