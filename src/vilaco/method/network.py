@@ -18,6 +18,7 @@ from vilaco.encoders.base import VisionLanguageEncoder
 
 NORM_FLOOR = 1e-6  # a vector of zeros has cosine 0 with everything
 
+
 class NetworkConfig(BaseModel):
     """What the configuration of every method begins with; each fixes ``method`` to its name and adds its own boxes."""
 
