@@ -42,11 +42,16 @@ class OutOfFold:
     """
 
     name: str
-    judges: Sequence[Predictor]
+    models: Sequence[Localizer]
     fold_of: dict[str, int]
 
     def __call__(self, photo: Photo) -> Prediction:
-        return self.judges[self.fold_of.get(photo.source, 0)](photo)
+        return LocalizerPredictor(self.models[self.fold_of.get(photo.source, 0)])(photo)
+
+    @property
+    def weights(self) -> str:
+        """Hashes of the folds' weights, in order."""
+        return " ".join(model.fingerprint for model in self.models)
 
 
 def train_out_of_fold(
@@ -55,7 +60,7 @@ def train_out_of_fold(
     """Train one model per fold on the other folds' images; a finished run under ``runs`` is used again."""
     encoder = load_encoder(recipe.model.encoder)
     parts = grouped_folds(records, folds, seed)
-    judges = []
+    models = []
     for index, held_out in enumerate(parts):
         out = runs / f"fold{index}"
         done = out / "done"
@@ -65,9 +70,9 @@ def train_out_of_fold(
             if summary.interrupted:
                 raise SystemExit(130)
             done.touch()
-        judges.append(LocalizerPredictor(Localizer.load(out / "model")))
+        models.append(Localizer.load(out / "model"))
     fold_of = {os.fspath(record.path): index for index, part in enumerate(parts) for record in part}
-    return OutOfFold(name, judges, fold_of)
+    return OutOfFold(name, models, fold_of)
 
 
 def baseline_row(name: str) -> tuple[Predictor, Provenance]:
@@ -78,8 +83,10 @@ def baseline_row(name: str) -> tuple[Predictor, Provenance]:
 
 def trained_row(name: str, records: Sequence[Record], recipe: Recipe, runs: Path) -> tuple[Predictor, Provenance]:
     """A recipe trained out of fold."""
-    return train_out_of_fold(name, records, recipe, runs / name), Provenance(
-        encoder=recipe.model.encoder.family,
+    predictor = train_out_of_fold(name, records, recipe, runs / name)
+    return predictor, Provenance(
+        encoder=predictor.models[0].encoder_name,
+        weights=predictor.weights,
         image_score="the model's detection score",
         training_seed=recipe.training.seed,
     )
