@@ -4,7 +4,7 @@
 
 prints each run and writes benchmarks/results/forge_speed.json: sets of half authentic and half forged pictures, as by
 default, and one of forgeries alone. Without ``--photos`` it makes 200 of its own (481x321, soft colors, edges and
-grain); their shapes are then all random. Run it on an idle machine: the load average at the start is part of the result.
+grain); their shapes are then all random. Run it on an idle machine: the load at the start is part of the result.
 """
 
 import argparse
