@@ -11,23 +11,5 @@ Takes up under ``--runs`` what is done, and may be stopped. Writes ``shipped_mod
 ``shipped_model.md`` to ``benchmarks/results/``.
 """
 
-import argparse
-import os
-from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
-
-from harness import FILES, Row, judge_out_of_fold, markdown_table, measure, save_figures
-from vilaco.data.formats import read_dataset
-from vilaco.data.records import Record
-from vilaco.evaluation.localizer_predictor import LocalizerPredictor, model_provenance
-from vilaco.evaluation.prediction import Predictor
-from vilaco.evaluation.results import Provenance
-from vilaco.files import find_images
-from vilaco.localizer import Localizer
-from vilaco.training.recipe import Recipe, load_recipe
-from vilaco.training.run import RECIPE_FILE
-from vilaco.training.self_training import train_by_forging
-
 PHOTOS = ("bsds500/images", "imagenet_sample", "casia2_au")
 USERS, UNSEEN = "casia1_dev", ("micc_f220", "comofod_50")

@@ -147,7 +147,8 @@ def parse_recipe(values: Any, *, source: str | Path) -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         where = field_name(first["loc"]) or "recipe"
-        raise ConfigError(f"{source}: {where}: {first['msg']} (got {first['input']!r})") from None
+        fault = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"]
+        raise ConfigError(f"{source}: {where}: {fault} (got {first['input']!r})") from None
 
 
 def _ablation_settings(without: Iterable[str]) -> list[str]:

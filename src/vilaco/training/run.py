@@ -91,7 +91,7 @@ def split_held_out(
     return keep, held_out
 
 
-def _precision(choice: str) -> str:
+def trainer_precision(choice: str) -> str:
     """``auto``: bfloat16 where the hardware multiplies it, else float32 (emulated bfloat16 is slower)."""
     if choice != "auto":
         return choice
@@ -135,7 +135,7 @@ def make_trainer(
         devices=devices,
         num_nodes=num_nodes,
         strategy="ddp_find_unused_parameters_true" if distributed else "auto",
-        precision=_precision(precision),  # type: ignore[arg-type]
+        precision=trainer_precision(precision),  # type: ignore[arg-type]
         gradient_clip_val=gradient_clip,
         callbacks=callbacks,
         logger=[
