@@ -18,6 +18,7 @@ from vilaco.data.forge import ForgeConfig, PhotoPool, make_example
 from vilaco.data.loading import WeakRecord
 from vilaco.data.records import TAMPERED
 from vilaco.images import load_photo, resave_jpeg, resize_pixels
+from vilaco.matching import self_matches
 
 AUTHENTIC_PIXEL, TAMPERED_PIXEL, UNKNOWN_PIXEL = 0, 1, 255
 """What a mask says of a pixel; unknown ones count in no pixel loss."""
@@ -96,7 +97,8 @@ class ForgedAndReal:
         """One example.
 
         Returns:
-            ``view`` (3, S, S) and ``pixels`` (3, H, W) uint8, ``mask`` (H, W) uint8, ``label`` and ``real`` (0 or 1).
+            ``view`` (3, S, S) and ``pixels`` (3, H, W) uint8, ``matches`` (5, H / 8, W / 8) float32, ``mask`` (H, W)
+            uint8, ``label`` and ``real`` (0 or 1).
         """
         step, place = divmod(number, self.config.batch_size)
         size = self.config.sizes[int(np.random.default_rng([self.seed, 0, step]).integers(len(self.config.sizes)))]
@@ -110,6 +112,7 @@ class ForgedAndReal:
         return {
             "view": resize_pixels(pixels, (self.view_size, self.view_size)).transpose(2, 0, 1).copy(),
             "pixels": pixels.transpose(2, 0, 1).copy(),
+            "matches": self_matches(pixels),
             "mask": mask,
             "label": label,
             "real": int(place < self.real_per_batch),

@@ -33,7 +33,7 @@ class NativeFeatures:
         fine: Residual stream at 4 pixels a cell, ``(B, F, 2h, 2w)``.
         shallow: At 8 pixels a cell, ``(B, C, h, w)``.
         deep: At 16 pixels a cell.
-        matches: Copy-move evidence on a grid of its own, ``(B, M, mh, mw)``; ``None`` without that branch.
+        matches: Copy-move evidence at 8 pixels a cell, ``(B, M, h, w)``; ``None`` without that branch.
     """
 
     fine: Tensor

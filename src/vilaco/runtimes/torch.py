@@ -9,6 +9,7 @@ import torch
 from vilaco.calibration import Calibration
 from vilaco.encoders.base import VisionLanguageEncoder
 from vilaco.images import tile_rows
+from vilaco.matching import self_matches
 from vilaco.method.checkpoint import CONFIG, CheckpointConfig, load_checkpoint
 from vilaco.method.network import NetworkOutput, PatchNetwork
 from vilaco.method.residuals import BLOCK, FINE, HALO
@@ -89,5 +90,6 @@ class TorchRuntime:
                     rows, columns = tile.inner(stride)
                     parts_of_row.append(part[:, :, rows, columns])
         whole_fine, whole_cells = (torch.cat([torch.cat(row, 3) for row in part], 2) for part in (fine, cells))
-        native = model.native_features(view, whole_fine, whole_cells)
+        matches = torch.from_numpy(self_matches(pixels))[None].to(self.device) if model.reads_matches else None
+        native = model.native_features(whole_fine, whole_cells, matches)
         return model.forward_patches(model.encoder.encode_patches(view), (height, width), native)

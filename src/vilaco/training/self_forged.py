@@ -51,7 +51,7 @@ class SelfForgedModule(L.LightningModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
         """One step: the network, then its objective in float32."""
-        output = self.model(batch["view"].float() / 255, batch["pixels"].float())
+        output = self.model(batch["view"].float() / 255, batch["pixels"].float(), batch["matches"])
         with torch.autocast(self.device.type, enabled=False):
             losses = self_forged_losses(
                 output, batch["label"], batch["mask"], self.objective, progress=self.global_step / self.stage.steps
