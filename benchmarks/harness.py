@@ -140,7 +140,7 @@ def measure(
     jobs: int,
     files: dict[str, dict[str, Any]] = FILES,
 ) -> dict[tuple[str, str, str], EvaluationReport]:
-    """Evaluate pairs of a row and a data set, with each change to the files; a finished evaluation under ``runs`` is used again.
+    """Evaluate pairs of a row and a data set, with each change to the files; what is done under ``runs`` is used again.
 
     Trained rows must be trained already: ``jobs`` processes of one thread each take one evaluation at a time.
     """

@@ -31,7 +31,7 @@ class StreamConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    batch_size: int = Field(16, ge=2)  # over all devices
+    batch_size: int = Field(8, ge=2)  # over all devices
     sizes: tuple[tuple[Side, Side], ...] = (  # (height, width); around the 384 x 256 of the field's web-sized photos
         (256, 384),
         (384, 256),
@@ -44,7 +44,7 @@ class StreamConfig(BaseModel):
         (320, 320),
         (320, 480),
     )
-    real_share: float = Field(0.375, ge=0, lt=1)  # of each batch, where real images are trained on
+    real_share: float = Field(0.5, ge=0, lt=1)  # of each batch, where real images are trained on
     resave_share: float = Field(0.75, ge=0, le=1)  # of the real images that are saved as JPEG once more
     forge: ForgeConfig = ForgeConfig(
         tampered_share=0.75, copy_move=0.36, splice=0.42, removal=0.1, retouch=0.09, text=0.03

@@ -61,9 +61,9 @@ class SelfTrainingConfig(BaseModel):
 
     stream: StreamConfig = StreamConfig()
     objective: SelfForgedObjectiveConfig = SelfForgedObjectiveConfig()
-    forged: StageConfig = StageConfig(steps=4000)  # on self-made forgeries alone
-    rounds: int = Field(2, ge=0)  # of self-training
-    round: StageConfig = StageConfig(steps=600, learning_rate=5e-4)
+    forged: StageConfig = StageConfig(steps=1500)  # on self-made forgeries alone
+    rounds: int = Field(1, ge=0)  # of self-training
+    round: StageConfig = StageConfig(steps=300, learning_rate=5e-4, warmup_steps=30)
     tampered_share: float = Field(0.06, gt=0, lt=1)  # of a tampered image's pixels, the highest ones: pseudo-tampered
     unknown_share: float = Field(0.08, ge=0, lt=1)  # the next ones, which count as neither
     num_workers: int = Field(1, ge=0)  # processes that forge

@@ -13,5 +13,5 @@ class StageConfig(BaseModel):
     warmup_steps: int = Field(100, ge=1)
     weight_decay: float = Field(0.01, ge=0)
     gradient_clip: float = Field(1.0, gt=0)
-    average_decay: float = Field(0.998, ge=0, lt=1)  # of the weight average, which is what is saved
+    average_decay: float = Field(0.99, ge=0, lt=1)  # of the weight average, which is what is saved
     save_every: int = Field(100, ge=1)  # steps
