@@ -52,8 +52,8 @@ class ResidualConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kinds: tuple[ResidualKind, ...] = KINDS  # leave one out for an ablation
-    channels: int = Field(96, ge=8, multiple_of=8)  # width at one cell a JPEG block
-    deep_channels: int = Field(128, ge=8, multiple_of=8)  # width at one cell for 2 x 2 blocks
+    channels: int = Field(96, ge=16, multiple_of=8)  # width at one cell a JPEG block; 8 would leave a norm one value
+    deep_channels: int = Field(128, ge=16, multiple_of=8)  # width at one cell for 2 x 2 blocks
     fine_channels: int = Field(24, ge=8, multiple_of=8)  # width of what the decoder gets at 4 pixels a cell
     depth: int = Field(3, ge=1)  # residual blocks at stride 8
     dilations: tuple[int, ...] = (1, 2, 4, 2)  # of the residual blocks at stride 16
@@ -320,8 +320,8 @@ def area_pool(features: Tensor, grid: tuple[int, int]) -> Tensor:
         Shape ``(B, C, *grid)``.
 
     Example:
-        >>> area_pool(torch.tensor([[[[0.0, 3.0, 6.0]]]]), (1, 2))  # 0 and half of 3; half of 3 and 6
-        tensor([[[[1., 5.]]]])
+        >>> area_pool(torch.tensor([[[[0.0, 4.0, 8.0, 12.0]]]]), (1, 3))  # three parts of 0 and one of 4, and so on
+        tensor([[[[ 1.,  6., 11.]]]])
     """
     rows = _overlaps(features.shape[2], grid[0], like=features)
     columns = _overlaps(features.shape[3], grid[1], like=features)

@@ -27,7 +27,7 @@ from vilaco.encoders.base import VisionLanguageEncoder
 from vilaco.method.adapter import AdapterConfig, LGSAdapter
 from vilaco.method.aggregator import AggregatorConfig, ForgeryAwareAggregator
 from vilaco.method.coarse_head import CoarseHead, CoarseHeadConfig
-from vilaco.method.copy_move import CopyMove, CopyMoveConfig
+from vilaco.method.copy_move import QUERY_STRIDE, CopyMove, CopyMoveConfig
 from vilaco.method.fine_head import FineHead, FineHeadConfig
 from vilaco.method.native_decoder import NativeDecoder, NativeDecoderConfig, NativeFeatures
 from vilaco.method.network import NetworkConfig, PatchNetwork, upsample_map
@@ -61,6 +61,16 @@ class ViLaCoConfig(NetworkConfig):
             raise ValueError("map_from 'coarse' means the fine head is not trained; set score_from to 'coarse' too")
         if self.residuals is None and (self.copy_move is not None or not self.patch_features):
             raise ValueError("copy_move, and leaving out patch_features, need residuals")
+        return self
+
+    @model_validator(mode="after")
+    def _view_fits_copy_move(self) -> "ViLaCoConfig":
+        if self.copy_move is None:
+            return self
+        if self.image_size % QUERY_STRIDE:
+            raise ValueError(f"copy_move needs an image_size that is a multiple of {QUERY_STRIDE}")
+        if 2 * self.copy_move.min_distance > self.image_size:
+            raise ValueError("copy_move.min_distance is more than half of image_size: the middle could match nothing")
         return self
 
 
