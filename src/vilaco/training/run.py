@@ -109,6 +109,7 @@ def quiet_lightning() -> Iterator[None]:
     logger.setLevel(logging.WARNING)
     with warnings.catch_warnings(), redirect_stdout(sys.stderr):
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings("ignore", ".*dataloader is not resumable.*")  # it is: planned from the steps done
         warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # the frozen encoder
         warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
         warnings.filterwarnings("ignore", ".*all_gather is deprecated.*")
