@@ -84,7 +84,7 @@ def test_decoder_places_tokens_row_by_row() -> None:
     assert cells.argmax().item() == 1 * 6 + 4
 
 
-@pytest.mark.parametrize("size", [(64, 64), (72, 96), (67, 101), (9, 9), (8, 8), (120, 33)])
+@pytest.mark.parametrize("size", [(64, 64), (72, 96), (67, 101), (9, 9), (8, 8), (1, 1), (120, 33)])
 @torch.no_grad()
 def test_the_map_has_the_photos_size(model: ViLaCo, size: tuple[int, int]) -> None:
     view, pixels = batch(make_photo(np.random.default_rng(0), *size))

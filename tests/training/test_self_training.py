@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -185,6 +186,52 @@ def test_a_killed_course_resumes_to_the_same_weights(
     train_by_forging(records, recipe, out, resume=True, encoder=encoder)
     for stage in ("stages/0", "stages/1", "."):
         assert_same_weights(whole / stage, out / stage)
+
+
+def test_ctrl_c_ends_a_course_that_can_be_resumed(
+    whole: Path, piles: Path, recipe: Recipe, encoder: VisionLanguageEncoder, tmp_path: Path
+) -> None:
+    out, records = tmp_path / "run", read_dataset(piles)
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SaveStage, "on_train_batch_end", _press_ctrl_c)
+        assert train_by_forging(records, recipe, out, encoder=encoder).interrupted
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert not (out / "model").exists()
+    assert not train_by_forging(records, recipe, out, resume=True, encoder=encoder).interrupted
+    assert_same_weights(whole, out)
+
+
+def _press_ctrl_c(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_worker_processes_change_no_weight(
+    whole: Path, piles: Path, tiny_forensic: dict[str, Any], encoder: VisionLanguageEncoder, tmp_path: Path
+) -> None:
+    recipe = load_recipe("default", overrides=tiny_settings(tiny_forensic, **{"self_training.num_workers": 2}))
+    train_by_forging(read_dataset(piles), recipe, tmp_path / "run", encoder=encoder)
+    assert_same_weights(whole, tmp_path / "run")
+
+
+def test_bfloat16_trains_and_still_measures_in_float32(
+    whole: Path, piles: Path, tiny_forensic: dict[str, Any], encoder: VisionLanguageEncoder, tmp_path: Path
+) -> None:
+    recipe = load_recipe("default", overrides=tiny_settings(tiny_forensic, **{"training.precision": "bf16-mixed"}))
+    train_by_forging(read_dataset(piles), recipe, tmp_path / "run", encoder=encoder)
+    exact, rounded = load_file(whole / WEIGHTS), load_file(tmp_path / "run" / WEIGHTS)
+    for name, value in rounded.items():
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, exact[name], atol=1e-2, rtol=0)  # six steps apart in rounding alone
+    model = TorchRuntime.load(whole / "model", encoder=encoder).model
+    assert isinstance(model, ViLaCo)
+    pixels = torch.randint(200, 202, (1, 3, 16, 16)).float()  # bfloat16 cannot tell the two apart
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        seen: list[torch.Tensor] = []
+        model.residuals.front_end.evidence.register_forward_hook(lambda *arguments: seen.append(arguments[2]))
+        model.residuals.front_end(pixels)
+    with torch.no_grad():
+        assert torch.equal(seen[0], model.residuals.front_end.evidence(pixels))
 
 
 def test_nothing_resumes_where_nothing_was(
