@@ -320,8 +320,8 @@ def area_pool(features: Tensor, grid: tuple[int, int]) -> Tensor:
         Shape ``(B, C, *grid)``.
 
     Example:
-        >>> area_pool(torch.tensor([[[[0.0, 4.0, 8.0, 12.0]]]]), (1, 3))  # three parts of 0 and one of 4, and so on
-        tensor([[[[ 1.,  6., 11.]]]])
+        >>> area_pool(torch.tensor([[[[0.0, 4.0, 8.0, 12.0]]]]), (1, 3)).tolist()  # the first: 3/4 of 0, 1/4 of 4
+        [[[[1.0, 6.0, 11.0]]]]
     """
     rows = _overlaps(features.shape[2], grid[0], like=features)
     columns = _overlaps(features.shape[3], grid[1], like=features)
