@@ -1,8 +1,11 @@
 """Training by forging and rounds of self-training on a tiny network: it runs, resumes, learns, and sees no mask."""
 
 import json
+import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -212,6 +215,21 @@ def test_worker_processes_change_no_weight(
     recipe = load_recipe("default", overrides=tiny_settings(tiny_forensic, **{"self_training.num_workers": 2}))
     train_by_forging(read_dataset(piles), recipe, tmp_path / "run", encoder=encoder)
     assert_same_weights(whole, tmp_path / "run")
+
+
+def test_two_processes_train_one_model(piles: Path, tiny_forensic: dict[str, Any], tmp_path: Path) -> None:
+    """The second process begins the run that the first has begun, and may write nothing of it."""
+    out, settings = tmp_path / "run", tiny_settings(tiny_forensic, **{"self_training.forged": {"steps": 1}})
+    chosen = [part for setting in settings for part in ("--set", setting)]
+    command = [sys.executable, "-m", "vilaco", "train", str(piles), "--recipe", "default", "--out", str(out), *chosen]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(
+        [*command, "--devices", "2"], env=environment, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith(f"{out / 'model'}  held-out I-AUC")
+    assert len(ended.stdout.splitlines()) == 1
+    assert_same_weights(out, out / "stages/1")
 
 
 def test_bfloat16_trains_and_still_measures_in_float32(

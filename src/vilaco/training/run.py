@@ -1,6 +1,7 @@
 """What every kind of training run shares: its folder, its images, its trainer."""
 
 import logging
+import os
 import sys
 import warnings
 from collections import Counter
@@ -42,6 +43,11 @@ class TrainingSummary:
     validation_image_auc: float | None
     skipped: list[ImageError]
     interrupted: bool
+
+
+def is_first_process() -> bool:
+    """False in the processes that the trainer starts beside the first one, which alone writes a run's files."""
+    return all(int(os.environ.get(name, "0")) == 0 for name in ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK"))
 
 
 def check_folder(out: Path, *, resume: bool, started: str = LAST) -> None:

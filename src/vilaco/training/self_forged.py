@@ -110,6 +110,8 @@ class SaveStage(L.Callback):
         if step == module.stage.steps and trainer.is_global_zero:
             module.model.load_trainable_state(module.average.weights)
             save_checkpoint(module.model, self.folder / "model", trained_with=self.trained_with)
+        if step == module.stage.steps:
+            trainer.strategy.barrier("model written")  # the next stage of every process reads it
 
 
 class ForgedBatches(L.LightningDataModule):

@@ -49,6 +49,7 @@ from vilaco.training.run import (
     RUN_FILE,
     TrainingSummary,
     check_folder,
+    is_first_process,
     make_trainer,
     quiet_lightning,
     read_images,
@@ -152,7 +153,9 @@ def train_by_forging(
     course = recipe.self_training
     assert course is not None, "callers choose by it"
     assert isinstance(recipe.model, ViLaCoConfig), "the recipe has checked this"
-    check_folder(out, resume=resume, started=RECIPE_FILE)
+    first = is_first_process()
+    if first:
+        check_folder(out, resume=resume, started=RECIPE_FILE)
     if resume and (out / SOURCES_FILE).exists():
         if photos or segments or start_from:
             raise ConfigError(f"{out}: goes on with the photos, segments and model it began with; leave them out")
@@ -172,7 +175,7 @@ def train_by_forging(
     PhotoPool(hosts, segments=segments)  # says what is wrong with them before anything is written
     if start_from is not None:
         _take_up(ViLaCo(recipe.model, encoder), start_from)  # likewise
-    if not resume:
+    if first and not resume:
         write_json(out / SOURCES_FILE, _sources(photos, segments, start_from))
         write_json(out / RUN_FILE, facts)
         write_atomically(out / RECIPE_FILE, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode())
@@ -225,6 +228,8 @@ def train_by_forging(
         previous = folder / "model"
     assert previous is not None
     validation_auc = None
+    if not first:
+        return TrainingSummary(out / "model", None, validation_auc, skipped, interrupted=False)
     if held_out:
         localizer = Localizer(TorchRuntime.load(previous, encoder=encoder), name="trained")
         validation_auc = _held_out_auc(localizer, held_out, progress)
