@@ -84,9 +84,9 @@ def test_descriptors_do_not_change_when_the_picture_is_turned_by_quarters_or_mir
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
-    ("angle", "own_at_least"),  # measured: .993, .975, .952; with the middle pixel put right .985 at 77 and 1 at 90
+    ("angle", "own_at_least"),  # measured: .993, .975, .952 or more; with the middle pixel right 1 at 90
     [
-        (10, 0.99),
+        (10, 0.985),
         (20, 0.96),
         (30, 0.94),
         pytest.param(77, 0.98, marks=CENTRE_PIXEL),
