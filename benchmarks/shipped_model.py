@@ -34,7 +34,8 @@ from vilaco.evaluation.verdicts import authentic_verdicts
 from vilaco.files import find_images, write_atomically
 from vilaco.images import Photo
 from vilaco.localizer import Localizer
-from vilaco.training.recipe import load_recipe
+from vilaco.training.recipe import Recipe, load_recipe
+from vilaco.training.run import TrainingSummary
 from vilaco.training.self_training import train_by_forging
 
 PHOTOS = ("bsds500/images", "imagenet_sample", "casia2_au")
@@ -68,9 +69,19 @@ class Changed:
         return self.predictor(replace(photo, pixels=self.change(photo.pixels)))
 
 
+def forge(
+    data: Path, start_from: Path | None, records: Sequence[Record], recipe: Recipe, out: Path, *, resume: bool
+) -> TrainingSummary:
+    """Train with the photos to forge from; a resumed run knows them."""
+    if resume:
+        return train_by_forging(records, recipe, out, resume=True)
+    photos = [image.path for image in find_images([data / name for name in PHOTOS])]
+    return train_by_forging(records, recipe, out, photos=photos, segments=data / SEGMENTS, start_from=start_from)
+
+
 def out_of_fold(data: Path, runs: Path, forged: Path) -> tuple[Predictor, Provenance]:
     """The recipe in two folds by scene."""
-    run = partial(train_by_forging, photos=photos(data), segments=data / SEGMENTS, start_from=forged)
+    run = partial(forge, data, forged)
     predictor = train_out_of_fold("default, out of fold", read_dataset(data / USERS), ROUNDS, runs / "folds", run=run)
     first = predictor.models[0]
     return predictor, Provenance(
@@ -86,11 +97,6 @@ def shipped(model: Path) -> tuple[Predictor, Provenance]:
         weights=localizer.fingerprint,
         image_score="calibrated mean of y_coarse and y_fine",
     )
-
-
-def photos(data: Path) -> list[Path]:
-    """Authentic photos that forgeries are made from."""
-    return [image.path for image in find_images([data / name for name in PHOTOS])]
 
 
 def background_lines(predictor: Predictor, records: Sequence[Record]) -> list[str]:
@@ -126,11 +132,9 @@ def main() -> None:
     arguments = parser.parse_args()
     data, runs = arguments.data, arguments.runs
 
-    forge = partial(train_by_forging, photos=photos(data), segments=data / SEGMENTS)
-    forged = train_once([], FORGED, runs / "forged", run=forge)
+    forged = train_once([], FORGED, runs / "forged", run=partial(forge, data, None))
     out_of_fold(data, runs, forged)
-    learn = partial(forge, start_from=forged)
-    model = train_once(read_dataset(data / USERS), ROUNDS, runs / "shipped", run=learn)
+    model = train_once(read_dataset(data / USERS), ROUNDS, runs / "shipped", run=partial(forge, data, forged))
     if arguments.train_only:
         return
 

@@ -21,7 +21,7 @@ class NativeDecoderConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     token_channels: int = Field(48, ge=8)  # enhanced tokens are reduced to this many channels
-    channels: int = Field(96, ge=8, multiple_of=8)  # width at 8 pixels a cell
+    channels: int = Field(96, ge=16, multiple_of=8)  # width at 8 pixels a cell
     fine_channels: int = Field(32, ge=8, multiple_of=8)  # width at 4 pixels a cell
 
 

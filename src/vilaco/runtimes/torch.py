@@ -78,7 +78,7 @@ class TorchRuntime:
         """One picture of any size: the front end in tiles, everything behind it on the whole."""
         assert model.residuals is not None
         height, width = pixels.shape[:2]
-        padded = pad_to_blocks(torch.from_numpy(pixels).permute(2, 0, 1)[None].to(self.device))
+        padded = pad_to_blocks(torch.from_numpy(pixels).permute(2, 0, 1)[None]).to(self.device)
         fine: list[list[torch.Tensor]] = []
         cells: list[list[torch.Tensor]] = []
         for row in tile_rows(padded.shape[2], padded.shape[3], tile=TILE, halo=HALO):
