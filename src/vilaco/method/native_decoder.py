@@ -77,15 +77,26 @@ class NativeDecoder(nn.Module):
             Mask logits at 4 pixels a cell, ``(B, 2h, 2w)``.
         """
         patches = self.reduce(tokens).transpose(1, 2).unflatten(2, similarity.shape[2:])
-        coarse = [similarity.to(patches.dtype), patches, native.deep]
+        coarse = [torch.cat([similarity.to(patches.dtype), patches], dim=1), native.deep]
         if native.matches is not None:
             coarse.append(native.matches)
-        size = (native.shallow.shape[2], native.shallow.shape[3])
-        cells = self.join(torch.cat([native.shallow, *(_resize(part, size) for part in coarse)], dim=1))
-        cells = self.block(F.gelu(self.norm(cells)))
+        cells = self.block(F.gelu(self.norm(self._joined(native.shallow, coarse))))
         size = (native.fine.shape[2], native.fine.shape[3])
         features = _resize(self.to_fine(cells), size) + self.from_fine(native.fine)
         return self.out(F.gelu(self.refine(F.gelu(features)))).squeeze(1)
+
+    def _joined(self, shallow: Tensor, coarse: list[Tensor]) -> Tensor:
+        """``join`` of all parts at the size of ``shallow``, ``(B, channels, h, w)``.
+
+        A 1x1 convolution and a bilinear resize may change places. On the coarse grids it is cheap, and the parts need
+        not lie beside each other at full size.
+        """
+        size = (shallow.shape[2], shallow.shape[3])
+        first, *others = self.join.weight.split([part.shape[1] for part in (shallow, *coarse)], dim=1)
+        joined = F.conv2d(shallow, first, self.join.bias)
+        for part, weight in zip(coarse, others, strict=True):
+            joined = joined + _resize(F.conv2d(part, weight), size)
+        return joined
 
 
 def _resize(features: Tensor, size: tuple[int, int]) -> Tensor:
