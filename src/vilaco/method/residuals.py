@@ -274,7 +274,7 @@ class FrontEnd(nn.Module):
         learned = "learned" in config.kinds
         self.learned = LearnedResiduals(config.fine_channels, config.channels) if learned else None
         self.project = nn.Conv2d(self.evidence.out_channels, config.channels, 1)
-        self.fine_channels = config.fine_channels
+        self.channels, self.fine_channels = config.channels, config.fine_channels
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Look at pixels.
@@ -330,8 +330,8 @@ def area_pool(features: Tensor, grid: tuple[int, int]) -> Tensor:
         Shape ``(B, C, *grid)``.
 
     Example:
-        >>> area_pool(torch.tensor([[[[0.0, 3.0, 6.0]]]]), (1, 2))  # 0 and half of 3; half of 3 and 6
-        tensor([[[[1., 5.]]]])
+        >>> area_pool(torch.tensor([[[[0.0, 4.0, 8.0, 12.0]]]]), (1, 3)).tolist()  # the first: 3/4 of 0, 1/4 of 4
+        [[[[1.0, 6.0, 11.0]]]]
     """
     rows = _overlaps(features.shape[2], grid[0], like=features)
     columns = _overlaps(features.shape[3], grid[1], like=features)
