@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import RESULTS, Row, baseline_row, markdown_table, measure, save_figures, trained_row
+from harness import RESULTS, Row, baseline_row, markdown_table, measure, save_figures, short_table, trained_row
 from vilaco.data.formats import read_dataset
 from vilaco.data.records import Record
 from vilaco.evaluation.audit import AuditReport, audit_dataset
@@ -24,6 +24,7 @@ from vilaco.evaluation.baselines import BASELINES
 from vilaco.files import write_atomically
 from vilaco.images import encode_jpeg, load_mask, load_photo
 from vilaco.report.overlay import titled_row
+from vilaco.training.run import trainer_precision
 from vilaco.training.recipe import load_recipe
 
 TRAINED_ON, OTHERS = "casia1_dev", ("micc_f220", "comofod_50")
@@ -33,6 +34,7 @@ RECIPES = {
     name: load_recipe(recipe, overrides=SETTINGS)
     for name, recipe in {
         "cam": "cam",
+        "araslanov": "araslanov",
         "mil_fcn": "mil_fcn",
         "mil_fcn_wscl": "wscl",
         "vadclip": "vadclip",
@@ -116,14 +118,15 @@ def main() -> None:
 `python benchmarks/compare.py DATA{chosen}`
 
 Trained methods: `{" ".join(SETTINGS)}`, encoder `embedded`, not CLIP, image labels
-of {TRAINED_ON} only, two folds by scene, one seed; `zero_shot` uses the same encoder untrained. P-F1, I-F1 and I-AUC by
-profile `wscl`, pixel AUC per tampered image, then the mean; in brackets bootstrap 95% intervals over images.
+of {TRAINED_ON} only, two folds by scene, one seed, {trainer_precision("auto")}; `zero_shot` uses the same encoder
+untrained. P-F1, I-F1 and I-AUC by profile `wscl`, pixel AUC per tampered image, then the mean. For each set: raw /
+re-saved at JPEG quality 80; the same with bootstrap 95% intervals over images in brackets; its audit.
 """
     for data, records in datasets.items():
         report = next(report for (_, of, _), report in reports.items() if of == data)
         audit = audit_once(data, records, arguments.runs)
         text += f"\n## {data}: {report.authentic} authentic, {report.tampered} tampered\n\n"
-        text += "\n".join([*markdown_table(reports, data), *audit_lines(audit)]) + "\n"
+        text += "\n".join([*short_table(reports, data), "", *markdown_table(reports, data), *audit_lines(audit)]) + "\n"
     write_atomically(RESULTS / "compare.md", text.encode())
     if set(PICTURED) <= set(rows):
         tampered = [record for record in read_dataset(PICTURE_DATA) if record.label][:4]

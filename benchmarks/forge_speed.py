@@ -2,9 +2,9 @@
 
     python benchmarks/forge_speed.py --photos bsds500/images --segments bsds500/segments
 
-prints each run and writes benchmarks/results/forge_speed.json. Without ``--photos`` it makes 200 of its own
-(481x321, soft colors, edges and grain); their shapes are then all random. Run it on an idle machine: the load
-average at the start is part of the result.
+prints each run and writes benchmarks/results/forge_speed.json: sets of half authentic and half forged pictures, as by
+default, and one of forgeries alone. Without ``--photos`` it makes 200 of its own (481x321, soft colors, edges and
+grain); their shapes are then all random. Run it on an idle machine: the load at the start is part of the result.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import numpy as np
 from vilaco.data.forge import forge_dataset
 from vilaco.files import find_images, write_atomically
 
-COUNTS = (500, 2000)
+RUNS = ((500, 0.5), (2000, 0.5), (2000, 1.0))  # pictures, share of forgeries
 SIZE = (256, 384)
 OUT = Path(__file__).parent / "results" / "forge_speed.json"
 
@@ -39,15 +39,25 @@ def make_photos(folder: Path) -> None:
         cv2.imwrite(str(folder / f"{index:03d}.jpg"), photo, [cv2.IMWRITE_JPEG_QUALITY, 95])
 
 
-def measure(photos: Path, segments: Path | None, count: int, workers: int) -> dict[str, float]:
+def measure(photos: Path, segments: Path | None, count: int, share: float, workers: int) -> dict[str, float]:
     """Forge one data set in this process and its workers; seconds of wall and of CPU, imports of workers included."""
     files = [image.path for image in find_images([photos])]
     with tempfile.TemporaryDirectory() as folder:
         began, used = time.perf_counter(), cpu_seconds()
-        forge_dataset(files, Path(folder) / "set", count=count, seed=7, segments=segments, size=SIZE, workers=workers)
+        forge_dataset(
+            files,
+            Path(folder) / "set",
+            count=count,
+            seed=7,
+            segments=segments,
+            tampered_share=share,
+            size=SIZE,
+            workers=workers,
+        )
         seconds, cpu = time.perf_counter() - began, cpu_seconds() - used
     return {
         "count": count,
+        "tampered_share": share,
         "seconds": round(seconds, 2),
         "pictures_per_second": round(count / seconds, 1),
         "cpu_ms_per_picture": round(1000 * cpu / count, 2),
@@ -73,8 +83,8 @@ def main() -> None:
             make_photos(Path(made))
         photos = arguments.photos or Path(made)
         runs = []
-        for count in COUNTS:
-            runs.append(measure(photos, arguments.segments, count, arguments.workers))
+        for count, share in RUNS:
+            runs.append(measure(photos, arguments.segments, count, share, arguments.workers))
             print("{count} pictures: {pictures_per_second}/s, {cpu_ms_per_picture} ms CPU each".format(**runs[-1]))
     result = {
         "photos": "made up" if arguments.photos is None else arguments.photos.name,

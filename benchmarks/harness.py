@@ -1,17 +1,21 @@
 """What the benchmarks share: out-of-fold judging, and one table from any rows, data sets and re-saves."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
 from rich.progress import track
+from torch import Tensor
 
 from vilaco.data.records import Record
 from vilaco.data.split import grouped_folds
-from vilaco.encoders import load_encoder
+from vilaco.encoders import EncoderConfig, load_encoder
+from vilaco.encoders.base import VisionLanguageEncoder
 from vilaco.evaluation.baselines import get_baseline
 from vilaco.evaluation.evaluate import evaluate
 from vilaco.evaluation.localizer_predictor import LocalizerPredictor
@@ -20,6 +24,8 @@ from vilaco.evaluation.results import EvaluationReport, Figure, Provenance
 from vilaco.files import write_atomically
 from vilaco.images import Photo
 from vilaco.localizer import Localizer
+from vilaco.method.checkpoint import load_checkpoint
+from vilaco.runtimes.torch import TorchRuntime
 from vilaco.training.fit import train
 from vilaco.training.recipe import Recipe
 
@@ -42,32 +48,54 @@ class OutOfFold:
     """
 
     name: str
-    judges: Sequence[Predictor]
+    models: Sequence[Localizer]
     fold_of: dict[str, int]
 
     def __call__(self, photo: Photo) -> Prediction:
-        return self.judges[self.fold_of.get(photo.source, 0)](photo)
+        return LocalizerPredictor(self.models[self.fold_of.get(photo.source, 0)])(photo)
+
+    @property
+    def weights(self) -> str:
+        """Hashes of the folds' weights, in order."""
+        return " ".join(model.fingerprint for model in self.models)
+
+
+@cache
+def shared_encoder(config: EncoderConfig) -> VisionLanguageEncoder:
+    """One frozen encoder for all models of this process, which looks at each photo once, however many models ask."""
+    encoder = load_encoder(config)
+    look: Callable[[Tensor], Tensor] = encoder.encode_patches
+    seen: dict[bytes, Tensor] = {}
+
+    def encode_patches(pixels: Tensor) -> Tensor:
+        key = hashlib.sha256(pixels.numpy().tobytes()).digest()
+        if key not in seen:
+            seen[key] = look(pixels)
+        return seen[key]
+
+    encoder.encode_patches = encode_patches  # type: ignore[method-assign]
+    return encoder
 
 
 def train_out_of_fold(
     name: str, records: Sequence[Record], recipe: Recipe, runs: Path, *, folds: int = 2, seed: int = 0
 ) -> OutOfFold:
     """Train one model per fold on the other folds' images; a finished run under ``runs`` is used again."""
-    encoder = load_encoder(recipe.model.encoder)
     parts = grouped_folds(records, folds, seed)
-    judges = []
+    models = []
     for index, held_out in enumerate(parts):
         out = runs / f"fold{index}"
         done = out / "done"
         if not done.exists():
             others = [record for part in parts if part is not held_out for record in part]
-            summary = train(others, recipe, out, resume=(out / "last.ckpt").exists(), encoder=encoder)
+            summary = train(others, recipe, out, resume=(out / "last.ckpt").exists())
             if summary.interrupted:
                 raise SystemExit(130)
             done.touch()
-        judges.append(LocalizerPredictor(Localizer.load(out / "model")))
+        network, fingerprint = load_checkpoint(out / "model", shared_encoder(recipe.model.encoder))
+        models.append(Localizer(TorchRuntime(network, fingerprint=fingerprint, device="cpu"), name=name))
     fold_of = {os.fspath(record.path): index for index, part in enumerate(parts) for record in part}
-    return OutOfFold(name, judges, fold_of)
+    return OutOfFold(name, models, fold_of)
 
 
 def baseline_row(name: str) -> tuple[Predictor, Provenance]:
@@ -78,8 +106,10 @@ def baseline_row(name: str) -> tuple[Predictor, Provenance]:
 
 def trained_row(name: str, records: Sequence[Record], recipe: Recipe, runs: Path) -> tuple[Predictor, Provenance]:
     """A recipe trained out of fold."""
-    return train_out_of_fold(name, records, recipe, runs / name), Provenance(
-        encoder=recipe.model.encoder.family,
+    predictor = train_out_of_fold(name, records, recipe, runs / name)
+    return predictor, Provenance(
+        encoder=predictor.models[0].encoder_name,
+        weights=predictor.weights,
         image_score="the model's detection score",
         training_seed=recipe.training.seed,
     )
@@ -144,4 +174,16 @@ def markdown_table(reports: dict[tuple[str, str, str], EvaluationReport], data: 
         if of == data:
             cells = " | ".join(cell(report[profile][name]) for profile, name in COLUMNS.values())
             lines.append(f"| {row} | {files} | {cells} |")
+    return lines
+
+
+def short_table(reports: dict[tuple[str, str, str], EvaluationReport], data: str) -> list[str]:
+    """One line a row, without intervals: raw / re-saved."""
+    lines = ["| method | " + " | ".join(COLUMNS) + " |", "|---|" + "---|" * len(COLUMNS)]
+    for row in dict.fromkeys(row for row, of, _ in reports if of == data):
+        cells = [
+            " / ".join(f"{reports[row, data, files][profile][name].value:.3f}".removeprefix("0") for files in FILES)
+            for profile, name in COLUMNS.values()
+        ]
+        lines.append(f"| {' | '.join([row.replace('_', ' '), *cells])} |")
     return lines

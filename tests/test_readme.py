@@ -41,3 +41,10 @@ def test_every_command_and_option_exists(line: str) -> None:
 def test_every_picture_and_link_is_there() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_every_measured_row_is_in_the_results() -> None:
+    results = (ROOT / "benchmarks/results/compare.md").read_text().splitlines()
+    rows = [line for line in README.splitlines() if line.startswith("|") and " / ." in line]
+    assert rows
+    assert [row for row in rows if row not in results] == []

@@ -1,6 +1,7 @@
 """The CLIP encoder against transformers' own CLIP, on a small random checkpoint saved by the test."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from transformers.models.clip.modeling_clip import CLIPVisionEmbeddings
 
 from vilaco.encoders import EncoderConfig, load_encoder
 from vilaco.encoders.base import VisionLanguageEncoder, cut_blocks, resize
-from vilaco.encoders.pretrained import load_pretrained
+from vilaco.encoders.pretrained import load_pretrained, quiet_transformers
 from vilaco.errors import ModelError
 
 TEXTS = ["real", "a fake photo", "fake"]
@@ -225,6 +226,14 @@ def test_missing_checkpoint_says_what_to_do(tmp_path: Path, monkeypatch: pytest.
         assert "\n" not in message
         assert "`checkpoint`" in message
         assert "HF_HUB_OFFLINE" in message
+
+
+def test_the_hubs_retries_are_not_shown() -> None:
+    logger = logging.getLogger("huggingface_hub.utils._http")
+    before = logger.isEnabledFor(logging.WARNING)
+    with quiet_transformers():
+        assert not logger.isEnabledFor(logging.WARNING)
+    assert logger.isEnabledFor(logging.WARNING) == before
 
 
 def test_truncated_weights_and_other_models_are_refused(checkpoint: Path, tmp_path: Path) -> None:

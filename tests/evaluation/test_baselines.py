@@ -127,6 +127,21 @@ def test_ela_finds_what_was_never_compressed() -> None:
     assert inside(found).min() > 0.5 > outside(found).mean()
 
 
+def test_ela_scores_an_even_picture_low_and_a_pasted_one_high() -> None:
+    """By hand: a sixteenth that changes 9 times as much as the rest's 1, whose mean is 1.5, has 9 / 10.5."""
+    even = np.full((64, 64), 0.5, np.float32)
+    assert get_baseline("ela").pool(even) == 0.0
+    change = np.ones((64, 64), np.float32)
+    change[:16, :16] = 9.0
+    assert get_baseline("ela").pool(change / (change + change.mean())) == pytest.approx(2 * 9 / 10.5 - 1)
+
+    noise = np.random.default_rng(0).integers(0, 256, (256, 384, 3), dtype=np.uint8)
+    assert get_baseline("ela")(Photo(noise, 1, "even")).detection_score < 0.1
+    pasted = cv2.GaussianBlur(noise, (0, 0), 6)
+    pasted[PATCH] = noise[PATCH]
+    assert get_baseline("ela")(Photo(pasted, 1, "pasted")).detection_score > 0.5
+
+
 def test_the_wavelet_filter_is_orthonormal() -> None:
     for shift in range(0, 8, 2):
         product = DAUBECHIES_8_TAP[shift:] @ DAUBECHIES_8_TAP[: 8 - shift]
@@ -172,6 +187,20 @@ def test_cfa1_finds_the_region_without_demosaicing_traces(shift: int) -> None:
     pixels = np.roll(bayer_interpolated(sensor(0)), shift, axis=1)
     feature = cfa_feature(pixels[..., 1].astype(np.float32))
     assert np.sign(np.median(feature)) == (1 if shift == 0 else -1)
+    pixels[PATCH] = sensor(6)[PATCH]
+    found = cfa1_map(pixels)
+    assert inside(found).mean() > 0.9
+    assert outside(found).mean() < 0.1
+
+
+def test_cfa1_finds_the_region_in_what_opencv_demosaics() -> None:
+    """A camera of somebody else's making: a full Bayer mosaic, all three channels interpolated by OpenCV."""
+    rows, columns = np.indices((256, 384))
+    channel = np.where((rows + columns) % 2 == 0, 1, np.where(rows % 2 == 0, 0, 2))  # GRBG
+    mosaic = np.take_along_axis(sensor(0), channel[..., None], axis=2)[..., 0]
+    pixels = cv2.cvtColor(mosaic, cv2.COLOR_BayerGRBG2RGB)
+    measured = (channel == 1)[1:-1, 1:-1]
+    assert np.array_equal(pixels[1:-1, 1:-1, 1][measured], mosaic[1:-1, 1:-1][measured])
     pixels[PATCH] = sensor(6)[PATCH]
     found = cfa1_map(pixels)
     assert inside(found).mean() > 0.9

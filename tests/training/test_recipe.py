@@ -56,11 +56,11 @@ def test_a_recipe_file_round_trips(tmp_path, name: str) -> None:
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["training.epoch=3"], "training.epoch: Extra inputs are not permitted"),
+        (["training.epoch=3"], "training.epoch: there is no such setting"),
         (["training.batch_size=5"], "even"),
         (["model.score_from=both", "model.map_from=coarse"], "score_from"),
         (["model.method=milfcn"], "'milfcn'.*'mil_fcn'"),
-        (["model.method=mil_fcn", "model.head.channel=8"], r"paper: model\.head\.channel: Extra"),
+        (["model.method=mil_fcn", "model.head.channel=8"], r"paper: model\.head\.channel: there is no such setting"),
         (["model.method=mil_fcn", "objective.fine=false"], "objective: .* the losses of 'mil_fcn' have no settings"),
         (["training.epochs"], "not of the form"),
         (["name.x=1"], "not a section"),

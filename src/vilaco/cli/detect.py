@@ -87,7 +87,8 @@ def detect(
                     batch.append((image, load_photo(image.path, max_pixels=max_pixels)))
                 except ImageError as error:
                     failures.append(error)
-                    progress.console.print(f"skipped: {error} [{error.code}]", markup=False, highlight=False)
+                    line = f"skipped: {error} [{error.code}]"
+                    progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
                 if len(batch) == batch_size:
                     judge_batch()
                 progress.advance(task)

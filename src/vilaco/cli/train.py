@@ -24,6 +24,15 @@ def train(
     resume: bool = typer.Option(False, "--resume", help="Go on with the run in --out."),
     devices: int = typer.Option(1, min=1, help="GPUs (or CPU processes) a machine."),
     num_nodes: int = typer.Option(1, min=1, help="Machines."),
+    photos: list[Path] = typer.Option(
+        [], "--photos", help="More authentic photos to forge from (recipes that forge). Repeatable."
+    ),
+    segments: Path | None = typer.Option(
+        None, "--segments", help="Human segmentations of photos, BSDS500's .mat files: shapes for forgeries."
+    ),
+    start_from: str | None = typer.Option(
+        None, "--from", help="Start from this model in place of the first stage (recipes that forge)."
+    ),
     cache: Path | None = typer.Option(
         None, help="Folder for cached features (default: $VILACO_CACHE or ~/.cache/vilaco)."
     ),
@@ -38,14 +47,19 @@ def train(
 
         vilaco train photos/ --recipe paper --set training.epochs=30 --without consistency
 
+        vilaco train photos/ --recipe default --photos holiday/ --out runs/mine
+
         vilaco train photos/ --out runs/mine --resume
     """
     console.require("train", "torch", "transformers", "lightning")
     from vilaco.data.formats import read_dataset
     from vilaco.errors import ConfigError
-    from vilaco.training.fit import RECIPE_FILE
+    from vilaco.files import find_images
     from vilaco.training.fit import train as run_training
     from vilaco.training.recipe import load_recipe
+    from vilaco.training.run import RECIPE_FILE
+    from vilaco.training.self_training import train_by_forging
+    from vilaco.weights import find_model
 
     if resume and (recipe or settings or without):
         raise ConfigError("--resume goes on with the run's own recipe; leave out --recipe, --set and --without")
@@ -53,17 +67,34 @@ def train(
         raise ConfigError(f"{out}: nothing to resume, {RECIPE_FILE} is missing")
     chosen = str(out / RECIPE_FILE) if resume else recipe or "paper"
     checked = load_recipe(chosen, overrides=settings, without=without)
+    if checked.self_training is None and (photos or segments or start_from):
+        raise ConfigError(f"--photos, --segments and --from are for recipes that forge; {checked.name} does not")
+    records = read_dataset(data)
     with console.progress_bar() as progress:
-        summary = run_training(
-            read_dataset(data),
-            checked,
-            out,
-            resume=resume,
-            devices=devices,
-            num_nodes=num_nodes,
-            cache_root=cache,
-            progress=progress,
-        )
+        if checked.self_training is None:
+            summary = run_training(
+                records,
+                checked,
+                out,
+                resume=resume,
+                devices=devices,
+                num_nodes=num_nodes,
+                cache_root=cache,
+                progress=progress,
+            )
+        else:
+            summary = train_by_forging(
+                records,
+                checked,
+                out,
+                photos=[image.path for image in find_images(photos)] if photos else [],
+                segments=segments,
+                start_from=find_model(start_from).folder if start_from else None,
+                resume=resume,
+                devices=devices,
+                num_nodes=num_nodes,
+                progress=progress,
+            )
     for error in summary.skipped:
         console.note(f"skipped: {error} [{error.code}]")
     if summary.skipped:
@@ -73,8 +104,11 @@ def train(
         raise typer.Exit(console.EXIT_INTERRUPTED)
     if int(os.environ.get("LOCAL_RANK", "0")):  # one process of several; the first one speaks
         return
-    typer.echo(
-        f"{summary.model}  best epoch {summary.best_epoch + 1}, held-out I-AUC {summary.validation_image_auc:.3f}"
-    )
+    about = f"{summary.model}"
+    if summary.best_epoch is not None:
+        about += f"  best epoch {summary.best_epoch + 1}"
+    if summary.validation_image_auc is not None:
+        about += f"  held-out I-AUC {summary.validation_image_auc:.3f}"
+    typer.echo(about)
     if summary.skipped:
         raise typer.Exit(console.EXIT_SOME_FAILED)

@@ -123,7 +123,7 @@ class ForgedAndReal:
         image = fitting[int(rng.integers(len(fitting)))]
         pixels = self._decoded.get(image.record.path)
         if pixels is None:
-            pixels = self._decoded[image.record.path] = load_photo(image.record.path).pixels
+            pixels = self._decoded[image.record.path] = load_upright(image.record.path)
         mask = np.zeros(pixels.shape[:2], np.uint8)
         if label == TAMPERED:
             drawn = image.pseudo_mask
@@ -167,6 +167,12 @@ def _by_shape_and_label(real: Sequence[RealImage]) -> dict[tuple[bool, int], lis
     """Images by whether they are taller than wide, and label."""
     sorted_out: dict[tuple[bool, int], list[RealImage]] = {}
     for image in real:
-        height, width = load_photo(image.record.path).pixels.shape[:2]
+        height, width = load_photo(image.record.path).upright_size
         sorted_out.setdefault((height > width, image.record.label), []).append(image)
     return sorted_out
+
+
+def load_upright(path: Path) -> np.ndarray:
+    """Pixels the way a person sees them, as masks and maps have them, ``(H, W, 3)`` uint8."""
+    photo = load_photo(path)
+    return photo.upright(photo.pixels)

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vilaco.method.network import cosine_similarities
+
 
 class AdapterConfig(BaseModel):
     """Settings of the LGS adapter; the paper leaves all of them open."""
@@ -126,11 +128,12 @@ class GlobalGraph(nn.Module):
 
     def forward(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """``(B, N, D)`` to ``(B, N, D)``."""
-        unit = F.normalize(tokens, dim=-1)
-        similar = (unit @ unit.transpose(1, 2) / self.log_temperature.exp()).softmax(dim=-1)
+        similar = (cosine_similarities(tokens, tokens) / self.log_temperature.exp()).softmax(dim=-1)
         near = (-patch_distances(grid, like=tokens) / self.log_scale.exp()).softmax(dim=-1)
-        mixed = torch.cat([similar @ tokens, near.to(tokens.dtype) @ tokens], dim=-1)
-        return F.gelu(self.weight(mixed))
+        by_similarity, by_distance = self.weight.weight.chunk(2, dim=1)  # [P; Q] W = P W_1 + Q W_2, without the join
+        return F.gelu(
+            similar @ F.linear(tokens, by_similarity) + near.expand_as(similar) @ F.linear(tokens, by_distance)
+        )
 
 
 class LGSAdapter(nn.Module):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vilaco.method.native_decoder import NativeDecoder, NativeFeatures
+from vilaco.method.network import cosine_similarities
 
 THETA_RANGE = (0.05, 0.95)
 MIN_TEMPERATURE = 0.02  # below it the gate is a step, and the pooling collapses to the maximum or the mean
@@ -39,8 +40,7 @@ def similarity_map(tokens: Tensor, text_rows: Tensor, temperature: Tensor, grid:
     Returns:
         Shape ``(B, T, h, w)``, within ``±1 / temperature``.
     """
-    cosine = F.normalize(text_rows, dim=-1) @ F.normalize(tokens, dim=-1).transpose(1, 2)
-    return (cosine / temperature).unflatten(2, grid)
+    return (cosine_similarities(text_rows, tokens) / temperature).unflatten(2, grid)
 
 
 def soft_gated_pool(mask_probs: Tensor, theta: Tensor, temperature: Tensor) -> Tensor:

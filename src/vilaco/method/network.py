@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from vilaco.encoders import EncoderConfig, load_encoder
 from vilaco.encoders.base import VisionLanguageEncoder
 
+NORM_FLOOR = 1e-6  # a vector of zeros has cosine 0 with everything
+
 
 class NetworkConfig(BaseModel):
     """What the configuration of every method begins with; each fixes ``method`` to its name and adds its own boxes."""
@@ -139,3 +141,17 @@ def upsample_map(patch_map: Tensor, size: tuple[int, int]) -> Tensor:
         tensor([[[0.0000, 0.2500, 0.7500, 1.0000]]])
     """
     return F.interpolate(patch_map.float().unsqueeze(1), size=size, mode="bilinear", align_corners=False).squeeze(1)
+
+
+def cosine_similarities(rows: Tensor, columns: Tensor) -> Tensor:
+    """Cosine of every row with every column: ``(B, M, D)`` and ``(B, N, D)`` to ``(B, M, N)``.
+
+    The products are divided by the norms, not the vectors beforehand, which saves writing out all of ``D`` again.
+
+    Example:
+        >>> import torch
+        >>> cosine_similarities(torch.tensor([[[3.0, 4.0]]]), torch.tensor([[[5.0, 0.0], [0.0, 0.0]]]))
+        tensor([[[0.6000, 0.0000]]])
+    """
+    row_norms, column_norms = (vectors.norm(dim=-1).clamp_min(NORM_FLOOR) for vectors in (rows, columns))
+    return rows @ columns.transpose(1, 2) / (row_norms.unsqueeze(2) * column_norms.unsqueeze(1))

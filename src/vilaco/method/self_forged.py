@@ -1,8 +1,8 @@
 """The objective where forgeries are self-made (ours): pixel losses on known masks beside ViLaCo's own.
 
 L = w_pixel (L_bce + L_dice + L_patch) + w_image (L_coarse + L_fine) + lambda L_cpc: the first three on forged images
-and pseudo-masks, the image losses of Eq. 4 and 5 on all, and the contrastive patch consistency of Eq. 6 with the known mask
-where there is one.
+and pseudo-masks, the image losses of Eq. 4 and 5 on all, and the contrastive patch consistency of Eq. 6 with the known
+mask where there is one.
 """
 
 import torch

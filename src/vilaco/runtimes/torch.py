@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from vilaco.calibration import Calibration
+from vilaco.encoders.base import VisionLanguageEncoder
 from vilaco.method.checkpoint import CONFIG, CheckpointConfig, load_checkpoint
 from vilaco.method.network import NetworkOutput, PatchNetwork
 from vilaco.method.residuals import BLOCK, FINE, HALO
@@ -45,13 +46,15 @@ class TorchRuntime:
         self.calibration = calibration
 
     @classmethod
-    def load(cls, folder: Path, *, device: str | None = None) -> "TorchRuntime":
-        """Load a model folder.
+    def load(
+        cls, folder: Path, *, device: str | None = None, encoder: VisionLanguageEncoder | None = None
+    ) -> "TorchRuntime":
+        """Load a model folder, with an encoder to share where one is at hand.
 
         Raises:
             ModelError: If it is not one, or its encoder is not to be had.
         """
-        model, fingerprint = load_checkpoint(folder)
+        model, fingerprint = load_checkpoint(folder, encoder)
         config = CheckpointConfig.model_validate_json((folder / CONFIG).read_bytes())
         return cls(model, fingerprint=fingerprint, device=device, calibration=config.calibration)
 

@@ -149,6 +149,16 @@ class EpochLines(L.Callback):
             print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {'  '.join(parts)}", file=sys.stderr)
 
 
+class StepLines(L.Callback):
+    """One line every hundred steps on stderr, where stderr is a file and a bar would fill it."""
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        """Print the numbers of a step."""
+        if trainer.is_global_zero and trainer.global_step % 100 == 0:
+            parts = [f"{name} {float(value):.3f}" for name, value in sorted(trainer.progress_bar_metrics.items())]
+            print(f"step {trainer.global_step}/{trainer.max_steps}  {'  '.join(parts)}", file=sys.stderr)
+
+
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write a small JSON file whole."""
     write_atomically(path, json.dumps(values, indent=2, sort_keys=True, default=str).encode())

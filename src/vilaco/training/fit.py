@@ -1,36 +1,28 @@
 """Train from two piles of photos: the whole run, from records to a model folder."""
 
 import hashlib
-import logging
 import signal
-import sys
 import time
-import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 import yaml
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.progress import Progress
 from torch.utils.data import DataLoader
 
 from vilaco import __version__
-from vilaco.data.loading import CLEAN_VIEW, WeakImages, WeakRecord, balanced_batches, weaken
-from vilaco.data.records import AUTHENTIC, TAMPERED, Record
-from vilaco.data.split import grouped_split
+from vilaco.data.loading import CLEAN_VIEW, WeakImages, WeakRecord, balanced_batches
+from vilaco.data.records import Record
 from vilaco.encoders import load_encoder
 from vilaco.encoders.base import VisionLanguageEncoder
-from vilaco.errors import ConfigError, DataError, ImageError
+from vilaco.errors import ImageError
 from vilaco.files import write_atomically
 from vilaco.training.callbacks import (
     LAST,
-    AtomicCheckpointIO,
     EpochLines,
     ExampleOverlays,
     KeepBest,
@@ -41,28 +33,16 @@ from vilaco.training.callbacks import (
 from vilaco.training.feature_cache import CachedFeatures, default_cache_root
 from vilaco.training.module import ViLaCoModule
 from vilaco.training.recipe import Recipe
-
-MIN_IMAGES = 8
-RECIPE_FILE, RUN_FILE = "recipe.yaml", "run.json"
-
-
-@dataclass(frozen=True)
-class TrainingSummary:
-    """How a run ended.
-
-    Attributes:
-        model: The model folder, of the best epoch.
-        best_epoch: Counted from 0.
-        validation_image_auc: Of the best epoch, on the held-out share.
-        skipped: Images that could not be read.
-        interrupted: True when Ctrl-C ended the run early; it can be resumed.
-    """
-
-    model: Path
-    best_epoch: int
-    validation_image_auc: float
-    skipped: list[ImageError]
-    interrupted: bool
+from vilaco.training.run import (
+    RECIPE_FILE,
+    RUN_FILE,
+    TrainingSummary,
+    check_folder,
+    make_trainer,
+    quiet_lightning,
+    read_images,
+    split_held_out,
+)
 
 
 def train(
@@ -97,12 +77,12 @@ def train(
         DataError: If the data set has fewer than 8 readable images, or only one class on a side of the split.
         ConfigError: If ``out`` holds another run and ``resume`` is off, or the other way round.
     """
-    _check_folder(out, resume=resume)
+    check_folder(out, resume=resume)
     settings = recipe.training
     shown = [] if progress is None else [EpochLines() if progress.disable else ProgressBar(refresh_rate=1)]
     progress = progress or Progress(disable=True)
-    usable, skipped = _read(records, progress)
-    keep, held_out = _split(records, usable, recipe)
+    usable, skipped = read_images(records, progress)
+    keep, held_out = split_held_out(records, usable, share=settings.validation_share, seed=settings.seed)
 
     encoder = (encoder or load_encoder(recipe.model.encoder)).to("cuda" if torch.cuda.is_available() else "cpu")
     size = recipe.model.image_size
@@ -126,8 +106,16 @@ def train(
     progress.stop()
     started = time.monotonic()
     handler = signal.getsignal(signal.SIGINT)
-    with _quiet_lightning():
-        trainer = _trainer(recipe, out, devices, num_nodes, [*shown, keep_best, examples, SaveLast(out)])
+    with quiet_lightning():
+        trainer = make_trainer(
+            out,
+            devices=devices,
+            num_nodes=num_nodes,
+            precision=settings.precision,
+            gradient_clip=settings.gradient_clip,
+            callbacks=[*shown, keep_best, examples, SaveLast(out)],
+            max_epochs=settings.epochs,
+        )
         try:
             trainer.fit(module, datamodule=batches, ckpt_path=out / LAST if resume else None, weights_only=True)
         except SystemExit:  # how Lightning ends on Ctrl-C
@@ -177,43 +165,6 @@ def _records(dataset: WeakImages | CachedFeatures) -> Sequence[WeakRecord]:
     return dataset.records if isinstance(dataset, WeakImages) else dataset.images.records
 
 
-def _check_folder(out: Path, *, resume: bool) -> None:
-    has_run = (out / LAST).exists()
-    if resume and not has_run:
-        raise ConfigError(f"{out}: nothing to resume, {LAST} is missing")
-    if has_run and not resume:
-        raise ConfigError(f"{out}: holds a run already; go on with --resume, or choose another --out")
-
-
-def _read(records: Sequence[Record], progress: Progress) -> tuple[list[WeakRecord], list[ImageError]]:
-    task = progress.add_task("checking images", total=len(records))
-    usable, skipped = weaken(records, progress=lambda: progress.advance(task))
-    counts = Counter(record.label for record in usable)
-    if len(usable) < MIN_IMAGES:
-        raise DataError(f"{len(usable)} readable images; training needs at least {MIN_IMAGES}")
-    for label, name in ((AUTHENTIC, "authentic"), (TAMPERED, "tampered")):
-        if not counts[label]:
-            raise DataError(f"no {name} image among the {len(usable)} readable ones; training needs both kinds")
-    return usable, skipped
-
-
-def _split(
-    records: Sequence[Record], usable: Sequence[WeakRecord], recipe: Recipe
-) -> tuple[list[WeakRecord], list[WeakRecord]]:
-    by_path = {record.path: record for record in usable}
-    readable = [record for record in records if record.path in by_path]
-    settings = recipe.training
-    sides = grouped_split(readable, fraction=settings.validation_share, seed=settings.seed)
-    for name, side in zip(("training", "held-out"), sides, strict=True):
-        if len({record.label for record in side}) < 2:
-            raise DataError(
-                f"the {name} share has one class only: too few images, or groups too large; "
-                "add images or change training.validation_share"
-            )
-    keep, held_out = ([by_path[record.path] for record in side] for side in sides)
-    return keep, held_out
-
-
 def _cached(
     images: WeakImages, encoder: VisionLanguageEncoder, root: Path, num_views: int, progress: Progress
 ) -> CachedFeatures:
@@ -243,57 +194,3 @@ def _facts(
         "skipped_images": [str(error) for error in skipped],
         "data_sha256": hashlib.sha256("\n".join(hashes).encode()).hexdigest(),
     }
-
-
-def _precision(choice: str) -> str:
-    """``auto``: bfloat16 where the hardware multiplies it, else float32 (emulated bfloat16 is slower)."""
-    if choice != "auto":
-        return choice
-    if torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
-    capabilities = torch.cpu.get_capabilities()
-    return "bf16-mixed" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "32-true"
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Keep from users what Lightning says about our choices and its own use of torch; its bar goes to stderr."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
-        warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # the frozen encoder
-        warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
-        warnings.filterwarnings("ignore", ".*all_gather is deprecated.*")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
-
-
-def _trainer(recipe: Recipe, out: Path, devices: int, num_nodes: int, callbacks: list[L.Callback]) -> L.Trainer:
-    settings = recipe.training
-    distributed = devices * num_nodes > 1
-    return L.Trainer(
-        accelerator="gpu" if torch.cuda.is_available() else "cpu",
-        devices=devices,
-        num_nodes=num_nodes,
-        strategy="ddp_find_unused_parameters_true" if distributed else "auto",
-        precision=_precision(settings.precision),  # type: ignore[arg-type]
-        max_epochs=settings.epochs,
-        gradient_clip_val=settings.gradient_clip,
-        callbacks=callbacks,
-        logger=[
-            TensorBoardLogger(out / "logs", name="tensorboard", version=""),
-            CSVLogger(out / "logs", name="csv"),  # version_0, and another version for each resume
-        ],
-        plugins=[AtomicCheckpointIO()],
-        enable_checkpointing=False,
-        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        reload_dataloaders_every_n_epochs=1,
-        log_every_n_steps=1,
-    )

@@ -3,16 +3,19 @@
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from vilaco.data.forging import StreamConfig
 from vilaco.data.loading import AugmentationConfig
 from vilaco.errors import ConfigError
 from vilaco.method.methods import MethodConfig, field_name
 from vilaco.method.objective import ObjectiveConfig
+from vilaco.method.self_forged import SelfForgedObjectiveConfig
 from vilaco.method.vilaco import ViLaCoConfig
+from vilaco.training.stage import StageConfig
 
 ABLATIONS: dict[str, tuple[str, ...]] = {
     "coarse": ("objective.coarse=false", "model.score_from=fine"),
@@ -51,6 +54,21 @@ class TrainingConfig(BaseModel):
         return value
 
 
+class SelfTrainingConfig(BaseModel):
+    """Settings of training by forging and self-training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stream: StreamConfig = StreamConfig()
+    objective: SelfForgedObjectiveConfig = SelfForgedObjectiveConfig()
+    forged: StageConfig = StageConfig(steps=4000)  # on self-made forgeries alone
+    rounds: int = Field(2, ge=0)  # of self-training
+    round: StageConfig = StageConfig(steps=600, learning_rate=5e-4)
+    tampered_share: float = Field(0.06, gt=0, lt=1)  # of a tampered image's pixels, the highest ones: pseudo-tampered
+    unknown_share: float = Field(0.08, ge=0, lt=1)  # the next ones, which count as neither
+    num_workers: int = Field(1, ge=0)  # processes that forge
+
+
 class Recipe(BaseModel):
     """A whole training run."""
 
@@ -61,6 +79,7 @@ class Recipe(BaseModel):
     objective: ObjectiveConfig = ObjectiveConfig()  # ViLaCo's; the losses of the other methods have no settings
     augmentation: AugmentationConfig = AugmentationConfig()
     training: TrainingConfig = TrainingConfig()
+    self_training: SelfTrainingConfig | None = None  # ours: forge examples, then learn from one's own drawings
 
     @field_validator("objective")
     @classmethod
@@ -69,6 +88,13 @@ class Recipe(BaseModel):
         if model is not None and not isinstance(model, ViLaCoConfig) and value != ObjectiveConfig():
             raise ValueError(f"is ViLaCo's; the losses of {model.method!r} have no settings")
         return value
+
+    @model_validator(mode="after")
+    def _reads_pixels(self) -> Self:
+        native = isinstance(self.model, ViLaCoConfig) and self.model.residuals is not None
+        if native != (self.self_training is not None):
+            raise ValueError("model.residuals and self_training go together: residuals are learned from forgeries")
+        return self
 
 
 def recipe_names() -> list[str]:
@@ -121,7 +147,8 @@ def parse_recipe(values: Any, *, source: str | Path) -> Recipe:
     except ValidationError as error:
         first = error.errors()[0]
         where = field_name(first["loc"]) or "recipe"
-        raise ConfigError(f"{source}: {where}: {first['msg']} (got {first['input']!r})") from None
+        fault = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"]
+        raise ConfigError(f"{source}: {where}: {fault} (got {first['input']!r})") from None
 
 
 def _ablation_settings(without: Iterable[str]) -> list[str]:

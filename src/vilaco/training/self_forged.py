@@ -1,32 +1,19 @@
-"""Train on self-made forgeries and, in rounds of self-training, on the user's images (recipe ``default``)."""
+"""One stage of training on self-made forgeries and the user's images: the Lightning side."""
 
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
+from torch.utils.data import DataLoader
 
+from vilaco.data.forging import ForgedAndReal, batches
 from vilaco.method.checkpoint import save_checkpoint
 from vilaco.method.self_forged import SelfForgedObjectiveConfig, self_forged_losses
 from vilaco.method.vilaco import ViLaCo
-
-
-class StageConfig(BaseModel):
-    """One stage of optimisation."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    steps: int = Field(4000, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
-    warmup_steps: int = Field(100, ge=0)
-    weight_decay: float = Field(0.01, ge=0)
-    gradient_clip: float = Field(1.0, gt=0)
-    ema_decay: float = Field(0.998, ge=0, lt=1)  # the averaged weights are what is saved
-    save_every: int = Field(250, ge=1)  # steps
-    seed: int = 0
-    num_workers: int = Field(1, ge=0)
+from vilaco.training.callbacks import LAST
+from vilaco.training.stage import StageConfig
 
 
 class WeightAverage:
@@ -47,16 +34,20 @@ class WeightAverage:
 
 
 class SelfForgedModule(L.LightningModule):
-    """One stage; the averaged weights in :attr:`average` are the result."""
+    """One stage; the averaged weights in :attr:`average` are the result.
 
-    def __init__(self, model: ViLaCo, stage: StageConfig, objective: SelfForgedObjectiveConfig) -> None:
+    All randomness of a step follows from the seed and the step's number, so training goes on after an interruption as
+    if nothing had happened.
+    """
+
+    def __init__(self, model: ViLaCo, stage: StageConfig, objective: SelfForgedObjectiveConfig, *, seed: int) -> None:
         super().__init__()
-        self.model, self.stage, self.objective = model, stage, objective
-        self.average = WeightAverage(model, decay=stage.ema_decay)
+        self.model, self.stage, self.objective, self.seed = model, stage, objective, seed
+        self.average = WeightAverage(model, decay=stage.average_decay)
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_index: int) -> None:
         """Seed dropout and patch drawing for this step."""
-        torch.manual_seed((self.stage.seed << 32) + self.global_step + 1)
+        torch.manual_seed((self.seed << 32) + self.global_step + 1)
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
         """One step: the network, then its objective in float32."""
@@ -81,14 +72,30 @@ class SelfForgedModule(L.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _rate(self, step: int) -> float:
-        if step < self.stage.warmup_steps:
-            return (step + 1) / self.stage.warmup_steps
-        done = (step - self.stage.warmup_steps) / max(1, self.stage.steps - self.stage.warmup_steps)
-        return max(0.02, 1.0 - done)
+        warmup, steps = self.stage.warmup_steps, self.stage.steps
+        if step < warmup:
+            return (step + 1) / warmup
+        return max(0.02, 1.0 - (step - warmup) / max(1, steps - warmup))
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        """Trainable weights only: a checkpoint never holds the encoder."""
+        return self.model.trainable_state()
+
+    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
+        """Load what :meth:`state_dict` gave."""
+        self.model.load_trainable_state(state_dict)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the average beside the weights."""
+        checkpoint["average"] = {"updates": self.average.updates, "weights": self.average.weights}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the average."""
+        self.average.updates, self.average.weights = checkpoint["average"]["updates"], checkpoint["average"]["weights"]
 
 
-class SaveAverage(L.Callback):
-    """Write the averaged model every so many steps, and at the end."""
+class SaveStage(L.Callback):
+    """Every so many steps write ``last.ckpt`` for resuming; at the end of the stage, its averaged model."""
 
     def __init__(self, folder: Path, trained_with: dict[str, Any]) -> None:
         self.folder, self.trained_with = folder, trained_with
@@ -97,10 +104,30 @@ class SaveAverage(L.Callback):
         """Save when it is time."""
         assert isinstance(module, SelfForgedModule)
         step = trainer.global_step
-        if not trainer.is_global_zero or (step % module.stage.save_every and step != module.stage.steps):
-            return
-        trained = module.model.trainable_state()
-        current = {name: value.clone() for name, value in trained.items()}
-        module.model.load_trainable_state(module.average.weights)
-        save_checkpoint(module.model, self.folder, trained_with={**self.trained_with, "steps": step})
-        module.model.load_trainable_state(current)
+        if step % module.stage.save_every == 0 and step < module.stage.steps:
+            trainer.save_checkpoint(self.folder / LAST)
+        if step == module.stage.steps and trainer.is_global_zero:
+            module.model.load_trainable_state(module.average.weights)
+            save_checkpoint(module.model, self.folder / "model", trained_with=self.trained_with)
+
+
+class ForgedBatches(L.LightningDataModule):
+    """Loader of a stage, which goes on where the trainer is."""
+
+    def __init__(self, examples: ForgedAndReal, *, steps: int, num_workers: int) -> None:
+        super().__init__()
+        self.examples, self.steps, self.num_workers = examples, steps, num_workers
+
+    def train_dataloader(self) -> DataLoader:
+        """The batches that are left."""
+        assert self.trainer is not None
+        loop: Any = self.trainer.fit_loop.epoch_loop
+        done = loop.global_step
+        left = batches(
+            self.examples.config,
+            first_step=done,
+            steps=self.steps,
+            rank=self.trainer.global_rank,
+            world=self.trainer.world_size,
+        )
+        return DataLoader(self.examples, batch_sampler=left, num_workers=self.num_workers)  # type: ignore[arg-type]

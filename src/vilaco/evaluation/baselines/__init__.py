@@ -13,7 +13,7 @@ from vilaco.errors import ConfigError
 from vilaco.evaluation.baselines.adq1 import adq1_map
 from vilaco.evaluation.baselines.all_ones import all_ones_map
 from vilaco.evaluation.baselines.cfa1 import cfa1_map
-from vilaco.evaluation.baselines.ela import ela_map
+from vilaco.evaluation.baselines.ela import ela_map, ela_score
 from vilaco.evaluation.baselines.gaussian import gaussian_map, no_opinion
 from vilaco.evaluation.baselines.map_baseline import MapBaseline
 from vilaco.evaluation.baselines.noi1 import noi1_map
@@ -29,7 +29,7 @@ def _zero_shot() -> Predictor:
 BASELINES: dict[str, Callable[[], Predictor]] = {
     "all_ones": partial(MapBaseline, "all_ones", all_ones_map),
     "gaussian": partial(MapBaseline, "gaussian", gaussian_map, no_opinion),
-    "ela": partial(MapBaseline, "ela", ela_map),
+    "ela": partial(MapBaseline, "ela", ela_map, ela_score),
     "noi1": partial(MapBaseline, "noi1", noi1_map),
     "cfa1": partial(MapBaseline, "cfa1", cfa1_map),
     "adq1": partial(MapBaseline, "adq1", adq1_map),

@@ -1,0 +1,154 @@
+"""What every kind of training run shares: its folder, its images, its trainer."""
+
+import logging
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from rich.progress import Progress
+
+from vilaco.data.loading import WeakRecord, weaken
+from vilaco.data.records import AUTHENTIC, TAMPERED, Record
+from vilaco.data.split import grouped_split
+from vilaco.errors import ConfigError, DataError, ImageError
+from vilaco.training.callbacks import LAST, AtomicCheckpointIO, ProgressBar
+
+MIN_IMAGES = 8
+RECIPE_FILE, RUN_FILE = "recipe.yaml", "run.json"
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """How a run ended.
+
+    Attributes:
+        model: The model folder, of the best epoch.
+        best_epoch: Counted from 0; ``None`` where nothing was held out to choose by.
+        validation_image_auc: Of the best epoch, on the held-out share.
+        skipped: Images that could not be read.
+        interrupted: True when Ctrl-C ended the run early; it can be resumed.
+    """
+
+    model: Path
+    best_epoch: int | None
+    validation_image_auc: float | None
+    skipped: list[ImageError]
+    interrupted: bool
+
+
+def check_folder(out: Path, *, resume: bool, started: str = LAST) -> None:
+    """Refuse a folder that holds another run, or nothing to resume."""
+    has_run = (out / started).exists()
+    if resume and not has_run:
+        raise ConfigError(f"{out}: nothing to resume, {started} is missing")
+    if has_run and not resume:
+        raise ConfigError(f"{out}: holds a run already; go on with --resume, or choose another --out")
+
+
+def read_images(records: Sequence[Record], progress: Progress) -> tuple[list[WeakRecord], list[ImageError]]:
+    """The images that can be read, of both kinds, and what is wrong with the others.
+
+    Raises:
+        DataError: If fewer than 8 can be read, or only one kind.
+    """
+    task = progress.add_task("checking images", total=len(records))
+    usable, skipped = weaken(records, progress=lambda: progress.advance(task))
+    counts = Counter(record.label for record in usable)
+    if len(usable) < MIN_IMAGES:
+        raise DataError(f"{len(usable)} readable images; training needs at least {MIN_IMAGES}")
+    for label, name in ((AUTHENTIC, "authentic"), (TAMPERED, "tampered")):
+        if not counts[label]:
+            raise DataError(f"no {name} image among the {len(usable)} readable ones; training needs both kinds")
+    return usable, skipped
+
+
+def split_held_out(
+    records: Sequence[Record], usable: Sequence[WeakRecord], *, share: float, seed: int
+) -> tuple[list[WeakRecord], list[WeakRecord]]:
+    """Split the readable images by group into those to train on and a held-out share.
+
+    Raises:
+        DataError: If a side has one class only.
+    """
+    by_path = {record.path: record for record in usable}
+    readable = [record for record in records if record.path in by_path]
+    sides = grouped_split(readable, fraction=share, seed=seed)
+    for name, side in zip(("training", "held-out"), sides, strict=True):
+        if len({record.label for record in side}) < 2:
+            raise DataError(
+                f"the {name} share has one class only: too few images, or groups too large; "
+                "add images or change training.validation_share"
+            )
+    keep, held_out = ([by_path[record.path] for record in side] for side in sides)
+    return keep, held_out
+
+
+def trainer_precision(choice: str) -> str:
+    """``auto``: bfloat16 where the hardware multiplies it, else float32 (emulated bfloat16 is slower)."""
+    if choice != "auto":
+        return choice
+    if torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
+    capabilities = torch.cpu.get_capabilities()
+    return "bf16-mixed" if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else "32-true"
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keep from users what Lightning says about our choices and its own use of torch; its bar goes to stderr."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # the frozen encoder
+        warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
+        warnings.filterwarnings("ignore", ".*all_gather is deprecated.*")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+def make_trainer(
+    out: Path,
+    *,
+    devices: int,
+    num_nodes: int,
+    precision: str,
+    gradient_clip: float | None,
+    callbacks: list[L.Callback],
+    **length: Any,
+) -> L.Trainer:
+    """The trainer of a run or a stage; ``length`` is ``max_epochs`` or ``max_steps``."""
+    distributed = devices * num_nodes > 1
+    return L.Trainer(
+        accelerator="gpu" if torch.cuda.is_available() else "cpu",
+        devices=devices,
+        num_nodes=num_nodes,
+        strategy="ddp_find_unused_parameters_true" if distributed else "auto",
+        precision=trainer_precision(precision),  # type: ignore[arg-type]
+        gradient_clip_val=gradient_clip,
+        callbacks=callbacks,
+        logger=[
+            TensorBoardLogger(out / "logs", name="tensorboard", version=""),
+            CSVLogger(out / "logs", name="csv"),  # version_0, and another version for each resume
+        ],
+        plugins=[AtomicCheckpointIO()],
+        enable_checkpointing=False,
+        enable_progress_bar=any(isinstance(callback, ProgressBar) for callback in callbacks),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        reload_dataloaders_every_n_epochs=1,
+        log_every_n_steps=1,
+        **length,
+    )

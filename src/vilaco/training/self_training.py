@@ -1,0 +1,264 @@
+"""Recipe ``default``: learn to see forgeries that we make ourselves, then teach oneself the user's.
+
+First stage: forgeries made on the spot from authentic photos, with masks that the forge knows. Then rounds of
+self-training: the model so far draws where it thinks the tampered images of the user were tampered with, and the next
+one learns from those pseudo-masks, from the image labels, and from fresh forgeries. No human mask comes near any of it.
+
+The averaged weights of the last step of the last round are the model; nothing is chosen. A held-out share of the user's
+images says how well it tells labels, and its authentic ones, forged on the spot, calibrate the model's verdict.
+"""
+
+import hashlib
+import logging
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import yaml
+from rich.progress import Progress
+
+from vilaco import __version__
+from vilaco.data.forging import AUTHENTIC_PIXEL, TAMPERED_PIXEL, UNKNOWN_PIXEL, ForgedAndReal, RealImage
+from vilaco.data.loading import WeakRecord
+from vilaco.data.records import AUTHENTIC, TAMPERED, Record
+from vilaco.encoders import load_encoder
+from vilaco.encoders.base import VisionLanguageEncoder
+from vilaco.errors import ConfigError, DataError
+from vilaco.evaluation.calibrate import calibrate, write_calibrated
+from vilaco.evaluation.image_metrics import ImageScores, image_auc
+from vilaco.files import write_atomically
+from vilaco.images import load_photo
+from vilaco.localizer import Localizer
+from vilaco.method.checkpoint import CONFIG, load_checkpoint
+from vilaco.method.vilaco import ViLaCo, ViLaCoConfig
+from vilaco.runtimes.torch import TorchRuntime
+from vilaco.training.callbacks import LAST, ProgressBar, StepLines, write_json
+from vilaco.training.recipe import Recipe, SelfTrainingConfig
+from vilaco.training.run import (
+    RECIPE_FILE,
+    RUN_FILE,
+    TrainingSummary,
+    check_folder,
+    make_trainer,
+    quiet_lightning,
+    read_images,
+    split_held_out,
+)
+from vilaco.training.self_forged import ForgedBatches, SaveStage, SelfForgedModule
+
+STAGES = "stages"
+
+
+def pseudo_mask(localization_map: np.ndarray, *, tampered_share: float, unknown_share: float) -> np.ndarray:
+    """Turn a map of a tampered image into a mask to learn from.
+
+    The image's label says that something was tampered with, so the highest pixels count as tampered however low they
+    are; a band below them counts as nothing, as that is where the outline may lie.
+
+    Args:
+        localization_map: Shape ``(h, w)``.
+        tampered_share: Share of the pixels, in (0, 1).
+        unknown_share: Likewise.
+
+    Returns:
+        0, 1 and 255, shape ``(h, w)``, uint8.
+
+    Example:
+        >>> pseudo_mask(np.array([[0.1, 0.9, 0.5, 0.2]]), tampered_share=0.25, unknown_share=0.25)
+        array([[  0,   1, 255,   0]], dtype=uint8)
+    """
+    order = np.argsort(-localization_map, axis=None, kind="stable")
+    tampered = max(1, round(tampered_share * order.size))
+    unknown = round(unknown_share * order.size)
+    mask = np.full(order.size, AUTHENTIC_PIXEL, np.uint8)
+    mask[order[:tampered]] = TAMPERED_PIXEL
+    mask[order[tampered : tampered + unknown]] = UNKNOWN_PIXEL
+    return mask.reshape(localization_map.shape)
+
+
+def draw_pseudo_masks(
+    teacher: Localizer,
+    records: Sequence[WeakRecord],
+    config: SelfTrainingConfig,
+    *,
+    progress: Callable[[], object] = lambda: None,
+) -> list[RealImage]:
+    """What a teacher draws on the tampered images; authentic ones need none.
+
+    Args:
+        teacher: The model so far, not calibrated.
+        records: The user's images.
+        config: Shares of tampered and unknown pixels.
+        progress: Called once an image.
+    """
+    images = []
+    for record in records:
+        mask = None
+        if record.label == TAMPERED:
+            map_ = teacher.predict(load_photo(record.path)).localization_map
+            coarse = cv2.resize(map_, (max(1, map_.shape[1] // 2), max(1, map_.shape[0] // 2)))
+            mask = pseudo_mask(coarse, tampered_share=config.tampered_share, unknown_share=config.unknown_share)
+        images.append(RealImage(record, mask))
+        progress()
+    return images
+
+
+def train_by_forging(
+    records: Sequence[Record],
+    recipe: Recipe,
+    out: Path,
+    *,
+    photos: Sequence[Path] = (),
+    segments: Path | None = None,
+    start_from: Path | None = None,
+    resume: bool = False,
+    devices: int = 1,
+    num_nodes: int = 1,
+    encoder: VisionLanguageEncoder | None = None,
+    progress: Progress | None = None,
+) -> TrainingSummary:
+    """Run the whole course: self-made forgeries, then rounds of self-training.
+
+    Args:
+        records: Labelled images; masks, if any, are not looked at. The authentic ones are forged from too. None at
+            all where the recipe has no rounds of self-training and ``photos`` are given.
+        recipe: The whole configuration; its ``self_training`` must be set.
+        out: Run folder: ``model/``, ``stages/``, ``logs/``, ``recipe.yaml``, ``run.json``.
+        photos: More authentic photos to forge from.
+        segments: Human segmentations of some photos, for the shapes of forgeries.
+        start_from: A model folder of the same network to start with, in place of the first stage.
+        resume: Go on where the run in this folder stopped.
+        devices: GPUs, or CPU processes where there is no GPU, per node.
+        num_nodes: Machines.
+        encoder: A loaded encoder to share.
+        progress: Where to show how far it is.
+
+    Raises:
+        DataError: If fewer than 8 images can be read, or only one kind.
+        ConfigError: If ``out`` holds another run and ``resume`` is off, or the other way round.
+        ModelError: If ``start_from`` does not fit.
+    """
+    course = recipe.self_training
+    assert course is not None, "callers choose by it"
+    assert isinstance(recipe.model, ViLaCoConfig), "the recipe has checked this"
+    check_folder(out, resume=resume, started=RECIPE_FILE)
+    shown = [] if progress is None else [StepLines() if progress.disable else ProgressBar(refresh_rate=10)]
+    progress = progress or Progress(disable=True)
+    settings = recipe.training
+    usable, skipped = read_images(records, progress) if records or course.rounds else ([], [])
+    keep: list[WeakRecord] = usable
+    held_out: list[WeakRecord] = []
+    if usable:
+        keep, held_out = split_held_out(records, usable, share=settings.validation_share, seed=settings.seed)
+    facts = _facts(recipe, keep, held_out, [str(error) for error in skipped], photos, start_from)
+    if not resume:
+        write_atomically(out / RECIPE_FILE, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode())
+        write_json(out / RUN_FILE, facts)
+    encoder = (encoder or load_encoder(recipe.model.encoder)).to("cuda" if torch.cuda.is_available() else "cpu")
+    hosts = sorted({*photos, *(record.path for record in keep if record.label == AUTHENTIC)})
+
+    started = time.monotonic()
+    previous = start_from
+    stages = [course.round] * course.rounds if start_from else [course.forged, *[course.round] * course.rounds]
+    for number, stage in enumerate(stages):
+        folder = out / STAGES / str(number)
+        if (folder / "model" / CONFIG).exists():
+            previous = folder / "model"
+            continue
+        real: list[RealImage] = []
+        if keep and previous is not None:
+            teacher = Localizer(TorchRuntime.load(previous, encoder=encoder), name="teacher")
+            task = progress.add_task("drawing pseudo-masks", total=len(keep))
+            real = draw_pseudo_masks(teacher, keep, course, progress=partial(progress.advance, task))
+        seed = settings.seed + 1000 * number
+        examples = ForgedAndReal(
+            hosts, real, view_size=recipe.model.image_size, config=course.stream, seed=seed + 1, segments=segments
+        )
+        torch.manual_seed(settings.seed)
+        model = ViLaCo(recipe.model, encoder)
+        if previous is not None:
+            model.load_trainable_state(load_checkpoint(previous, encoder)[0].trainable_state())
+        module = SelfForgedModule(model, stage, course.objective, seed=seed)
+        loader = ForgedBatches(examples, steps=stage.steps, num_workers=course.num_workers)
+        last = folder / LAST
+        progress.stop()
+        handler = signal.getsignal(signal.SIGINT)
+        with quiet_lightning():
+            trainer = make_trainer(
+                folder,
+                devices=devices,
+                num_nodes=num_nodes,
+                precision=settings.precision,
+                gradient_clip=stage.gradient_clip,
+                callbacks=[*shown, SaveStage(folder, {**facts, "stage": number})],
+                max_steps=stage.steps,
+            )
+            try:
+                trainer.fit(module, datamodule=loader, ckpt_path=last if last.exists() else None, weights_only=True)
+            except SystemExit:  # how Lightning ends on Ctrl-C
+                signal.signal(signal.SIGINT, handler)
+        if trainer.interrupted:
+            return TrainingSummary(out / "model", None, None, skipped, interrupted=True)
+        last.unlink(missing_ok=True)
+        previous = folder / "model"
+    assert previous is not None
+    validation_auc = None
+    if held_out:
+        localizer = Localizer(TorchRuntime.load(previous, encoder=encoder), name="trained")
+        validation_auc = _held_out_auc(localizer, held_out, progress)
+        facts["validation_image_auc"] = validation_auc
+        _write_model(localizer, previous, out / "model", held_out, seed=settings.seed)
+    else:
+        shutil.copytree(previous, out / "model", dirs_exist_ok=True)
+    write_json(out / RUN_FILE, {**facts, "seconds": round(time.monotonic() - started, 1), "resumed": resume})
+    return TrainingSummary(out / "model", None, validation_auc, skipped, interrupted=False)
+
+
+def _held_out_auc(localizer: Localizer, held_out: Sequence[WeakRecord], progress: Progress) -> float:
+    task = progress.add_task("judging held-out images", total=len(held_out))
+    scores = []
+    for record in held_out:
+        scores.append(localizer.predict(load_photo(record.path)).detection_score)
+        progress.advance(task)
+    return float(image_auc(ImageScores.of([record.label for record in held_out], np.array(scores)))[0])
+
+
+def _write_model(localizer: Localizer, trained: Path, out: Path, held_out: Sequence[WeakRecord], *, seed: int) -> None:
+    """Write the model calibrated, or as it is where the held-out share is too small to promise anything."""
+    if out.exists():
+        shutil.rmtree(out)
+    photos = [record.path for record in held_out if record.label == AUTHENTIC]
+    try:
+        write_calibrated(trained, out, calibrate(localizer, photos, seed=seed).calibration)
+    except (ConfigError, DataError) as error:
+        logging.getLogger(__name__).warning("the model is not calibrated: %s", error)
+        shutil.copytree(trained, out)
+
+
+def _facts(
+    recipe: Recipe,
+    keep: Sequence[WeakRecord],
+    held_out: Sequence[WeakRecord],
+    skipped: list[str],
+    photos: Sequence[Path],
+    start_from: Path | None,
+) -> dict[str, Any]:
+    hashes = sorted(f"{record.sha256} {record.label}" for record in [*keep, *held_out])
+    return {
+        "vilaco_version": __version__,
+        "recipe": recipe.model_dump(mode="json"),
+        "train_images": dict(Counter(f"label_{record.label}" for record in keep)),
+        "validation_images": dict(Counter(f"label_{record.label}" for record in held_out)),
+        "photos": len(photos),
+        "started_from": None if start_from is None else start_from.name,
+        "skipped_images": skipped,
+        "data_sha256": hashlib.sha256("\n".join(hashes).encode()).hexdigest(),
+    }
