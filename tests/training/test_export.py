@@ -3,20 +3,22 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pictures import make_photo
-from vilaco.errors import DataError, ModelError
+from vilaco.errors import ConfigError, DataError, ModelError
 from vilaco.images import resize_pixels
 from vilaco.localizer import Localizer
 from vilaco.runtimes import RuntimeOutput
 from vilaco.runtimes.onnx import OnnxRuntime
 from vilaco.runtimes.torch import TorchRuntime
 from vilaco.training import export
-from vilaco.training.export import Differences, differences, export_model, parity_pictures, store_as_float16
+from vilaco.training.compress import store_as_float16
+from vilaco.training.export import Differences, differences, export_model, parity_pictures
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +108,41 @@ def test_what_does_not_agree_is_not_written(
     with pytest.raises(ModelError, match="differs from PyTorch's, score by up to"):
         export_model(tiny_model, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("photos")
+    for seed in range(4):
+        cv2.imwrite(str(folder / f"{seed}.png"), make_photo(np.random.default_rng(seed), 200, 150 + seed))
+    return sorted(folder.iterdir())
+
+
+def test_int8_says_nearly_the_same(
+    pixel_model: Path,
+    torch_runtime: TorchRuntime,
+    photos: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    most = {"score": 0.02, "map_mean": 0.02, "map_max": 0.5}  # random weights make the most of a difference
+    monkeypatch.setitem(export.MAX_DIFFERENCES, "int8", most)
+    report = export_model(pixel_model, tmp_path / "out", int8_photos=photos)
+    assert 0 < report.differences.map_mean < 0.02
+    runtime = OnnxRuntime.load(tmp_path / "out")
+    assert runtime.exported.precision == "int8"
+    graph = onnx.load(tmp_path / "out/model.onnx").graph
+    in_int8 = [
+        weight.name for weight in graph.initializer if len(weight.dims) == 4 and weight.data_type == TensorProto.INT8
+    ]
+    assert len(in_int8) == 2 * 3 + 1 + 2 * 4 + 2 + 1  # shallow, down, deep, the decoder's block, refine
+    seen = [make_photo(np.random.default_rng(9), 133, 211)]  # a photo whose ranges were not looked at
+    assert differences(torch_runtime, runtime, seen).map_mean < 0.02
+
+
+def test_int8_is_refused_where_it_helps_nothing(tiny_model: Path, photos: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="makes no faster"):
+        export_model(tiny_model, tmp_path / "out", int8_photos=photos)
 
 
 def test_a_filled_folder_and_no_model_are_refused(tiny_model: Path, exported_tiny_model: Path, tmp_path: Path) -> None:

@@ -115,13 +115,20 @@ class OnnxRuntime:
         if not self.reads_pixels:
             scores, logits = self._model.run(None, {"views": views})
             return RuntimeOutput(scores, list(logits))
-        outputs = [self._native(view[None], each) for view, each in zip(views, pixels, strict=True)]
+        outputs = [
+            self._model.run(None, self.inputs(view[None], each)) for view, each in zip(views, pixels, strict=True)
+        ]
         return RuntimeOutput(
             np.concatenate([scores for scores, _ in outputs]), [logits for _, batch in outputs for logits in batch]
         )
 
-    def _native(self, view: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """One picture of any size: the front end in tiles, everything behind it on the whole."""
+    def inputs(self, view: np.ndarray, pixels: np.ndarray) -> dict[str, np.ndarray]:
+        """What ``model.onnx`` takes, from one picture of any size that went through the front end in tiles.
+
+        Args:
+            view: Shape ``(1, S, S, 3)``, uint8.
+            pixels: Shape ``(H, W, 3)``, uint8.
+        """
         front_end, tiles = self._front_end, self.exported.front_end
         assert front_end is not None
         assert tiles is not None
@@ -140,8 +147,7 @@ class OnnxRuntime:
             halo=tiles.halo,
             run=self._pool.map,
         )
-        scores, logits = self._model.run(None, {"views": view, "pixels": pixels, "fine": fine, "cells": cells})
-        return scores, logits
+        return {"views": view, "pixels": pixels, "fine": fine, "cells": cells}
 
 
 def thread_count() -> int:
@@ -162,6 +168,7 @@ def _open(source: Path | bytes, name: str, threads: int) -> tuple[onnxruntime.In
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _ERRORS_ONLY
+    options.add_session_config_entry("session.x64quantprecision", "1")  # int8 sums overflow on x86 cores without VNNI
     try:
         session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own have no common base

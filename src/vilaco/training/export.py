@@ -8,8 +8,8 @@ from 201, stay float32. Behind it large ones are stored as float16, half the siz
 import io
 import logging
 import warnings
-from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,13 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.export import Dim
 
 from vilaco import __version__
-from vilaco.errors import ModelError
+from vilaco.errors import ConfigError, ModelError
 from vilaco.files import refuse_filled, write_atomically
-from vilaco.images import resize_map, resize_pixels
+from vilaco.images import load_photo, resize_map, resize_pixels
 from vilaco.localizer import sigmoid
 from vilaco.method.checkpoint import CONFIG
 from vilaco.method.network import PatchNetwork
@@ -33,15 +32,17 @@ from vilaco.method.vilaco import ViLaCo
 from vilaco.runtimes import FRONT_END, GRAPH, Runtime
 from vilaco.runtimes.onnx import METADATA_KEY, ExportedModel, OnnxRuntime, TiledFrontEnd
 from vilaco.runtimes.torch import TorchRuntime
+from vilaco.training.compress import compute_in_int8, store_as_float16
 
 OPSET = 20  # the first with GELU
-LARGE = 10_000
-"""Numbers from which on a weight is stored as float16."""
 CARD = "README.md"
 
 PARITY_SIZES = ((256, 384), (253, 381), (300, 200), (64, 64), (9, 70))
 """Pictures that PyTorch and the exported model have to agree on, ``(H, W)``; the last one is grey."""
-MAX_DIFFERENCES = {"score": 0.005, "map_mean": 0.005, "map_max": 0.05}
+MAX_DIFFERENCES = {
+    "float16": {"score": 0.005, "map_mean": 0.005, "map_max": 0.05},
+    "int8": {"score": 0.02, "map_mean": 0.005, "map_max": 0.1},
+}
 """Largest :class:`Differences` allowed, in [0, 1]. Float16 weights change a map by a thousandth at most. A few cells
 may change more: of copy-move matches that are equally good, rounding chooses."""
 
@@ -120,28 +121,41 @@ class ExportReport:
     differences: Differences
 
 
-def export_model(folder: Path, out: Path) -> ExportReport:
+def export_model(folder: Path, out: Path, *, int8_photos: Sequence[Path] = ()) -> ExportReport:
     """Export a model folder.
 
     Args:
         folder: Holds ``config.json`` and ``model.safetensors``.
         out: Folder to write, new or empty: graphs, configuration and card.
+        int8_photos: Typical photos, a few dozen. Where some are given, the convolutions that go over the stored pixels
+            are computed in int8, with the ranges that their activations have on these photos.
 
     Raises:
+        ConfigError: If int8 is asked of a model that does not read the stored pixels.
         DataError: If ``out`` is not empty.
+        ImageError: If a photo cannot be read.
         ModelError: If ``folder`` is no model, cannot be exported, or the exported model does not agree with it; then
             nothing is written.
     """
     refuse_filled(out)
     runtime = TorchRuntime.load(folder, device="cpu")
+    if int8_photos and not runtime.reads_pixels:
+        raise ConfigError(f"{folder}: looks at the squashed picture alone, which int8 makes no faster")
     metadata = _describe(runtime)
     try:
-        files = {name: _finish(graph, metadata) for name, graph in _trace(runtime.model).items()}
+        graphs = _trace(runtime.model)
     except torch.onnx.OnnxExporterError as error:
         raise ModelError(f"{folder}: PyTorch cannot export it ({str(error).splitlines()[0]})") from error
-    found = differences(runtime, OnnxRuntime(files[GRAPH], files.get(FRONT_END)), parity_pictures())
-    if any(not getattr(found, name) <= most for name, most in MAX_DIFFERENCES.items()):
-        raise ModelError(f"{folder}: the exported model differs from PyTorch's, {found}; nothing was written")
+    files = _finish(graphs, metadata)
+    exported = OnnxRuntime(files[GRAPH], files.get(FRONT_END))
+    found = _agreed(folder, runtime, exported, parity_pictures())
+    if int8_photos:
+        inputs = (_inputs(exported, load_photo(path).pixels) for path in int8_photos)
+        with quiet():
+            graphs[GRAPH] = compute_in_int8(graphs[GRAPH], inputs, chosen=_goes_over_pixels)
+        files = _finish(graphs, metadata.model_copy(update={"precision": "int8"}))
+        exported = OnnxRuntime(files[GRAPH], files[FRONT_END])
+        found = _agreed(folder, runtime, exported, (load_photo(path).pixels for path in int8_photos))
     for name in (CARD, CONFIG):
         if (folder / name).is_file():
             files[name] = (folder / name).read_bytes()
@@ -150,7 +164,7 @@ def export_model(folder: Path, out: Path) -> ExportReport:
     return ExportReport({name: len(data) for name, data in files.items()}, found)
 
 
-def differences(one: Runtime, other: Runtime, pictures: Sequence[np.ndarray]) -> Differences:
+def differences(one: Runtime, other: Runtime, pictures: Iterable[np.ndarray]) -> Differences:
     """How far the answers of two runtimes are apart; NaN where one of them is.
 
     Args:
@@ -208,8 +222,8 @@ def _trace(network: PatchNetwork) -> dict[str, onnx.ModelProto]:
     names = ["detection_scores", "localization_logits"]
     if not isinstance(network, ViLaCo) or network.residuals is None:
         views = torch.zeros(2, side, side, 3, dtype=torch.uint8)
-        shapes = {"views": {0: Dim("B", min=1)}}
-        return {GRAPH: store_as_float16(_to_onnx(WholePicture(network), {"views": views}, shapes, names))}
+        shapes: dict[str, Any] = {"views": {0: Dim("B", min=1)}}
+        return {GRAPH: _to_onnx(WholePicture(network), {"views": views}, shapes, names)}
     rows, columns = 24, 40  # in blocks; of a size that nothing else has
     tile = {"pixels": torch.zeros(rows * BLOCK, columns * BLOCK, 3, dtype=torch.uint8)}
     h, w = Dim("h", min=1), Dim("w", min=1)
@@ -218,7 +232,7 @@ def _trace(network: PatchNetwork) -> dict[str, onnx.ModelProto]:
     maps = {"fine": fine, "cells": cells}
     inputs = {"views": torch.zeros(1, side, side, 3, dtype=torch.uint8), "pixels": tile["pixels"][:-3, :-5], **maps}
     scale = BLOCK // FINE
-    shapes: dict[str, Any] = {
+    shapes = {
         "views": None,
         "pixels": {0: Dim("H", min=1), 1: Dim("W", min=1)},
         "fine": {2: scale * h, 3: scale * w},
@@ -226,7 +240,7 @@ def _trace(network: PatchNetwork) -> dict[str, onnx.ModelProto]:
     }
     return {
         FRONT_END: _to_onnx(front_end, tile, {"pixels": {0: BLOCK * h, 1: BLOCK * w}}, list(maps)),
-        GRAPH: store_as_float16(_to_onnx(BehindFrontEnd(network), inputs, shapes, names)),
+        GRAPH: _to_onnx(BehindFrontEnd(network), inputs, shapes, names),
     }
 
 
@@ -234,53 +248,70 @@ def _to_onnx(
     module: nn.Module, inputs: dict[str, Tensor], shapes: dict[str, Any], output_names: list[str]
 ) -> onnx.ModelProto:
     module.eval()(**inputs)  # what no picture changes is computed once, and becomes a constant
-    quiet = logging.getLogger("torch.onnx")
-    level = quiet.level
-    quiet.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                module,
-                kwargs=inputs,
-                dynamic_shapes=shapes,
-                input_names=list(inputs),
-                output_names=output_names,
-                opset_version=OPSET,
-                dynamo=True,
-                verbose=False,
-            )
-    finally:
-        quiet.setLevel(level)
+    with quiet():
+        program = torch.onnx.export(
+            module,
+            kwargs=inputs,
+            dynamic_shapes=shapes,
+            input_names=list(inputs),
+            output_names=output_names,
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
     assert program is not None
     return program.model_proto
 
 
-def store_as_float16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Store large weights as float16 and cast them back, which ONNX Runtime does once, when it loads the file."""
-    graph, casts = model.graph, []
-    for weight in graph.initializer:
-        values = numpy_helper.to_array(weight)
-        if weight.data_type != TensorProto.FLOAT or values.size < LARGE:
-            continue
-        name = weight.name
-        weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.float16"))
-        casts.append(helper.make_node("Cast", [weight.name], [name], to=TensorProto.FLOAT))
-    nodes = list(graph.node)
-    del graph.node[:]
-    graph.node.extend([*casts, *nodes])
-    return model
+def _finish(graphs: dict[str, onnx.ModelProto], metadata: ExportedModel) -> dict[str, bytes]:
+    """The files: graphs without the exporter's notes, which name source files, and with ours."""
+    files = {}
+    for name, graph in graphs.items():
+        model = onnx.ModelProto.FromString(graph.SerializeToString())
+        if name == GRAPH:
+            store_as_float16(model)
+        for part in (model.graph, *model.graph.node, *model.graph.value_info):
+            del part.metadata_props[:]
+            part.doc_string = ""
+        del model.metadata_props[:]
+        model.producer_name, model.producer_version = "vilaco", __version__
+        model.metadata_props.add(key=METADATA_KEY, value=metadata.model_dump_json())
+        files[name] = model.SerializeToString()
+    return files
 
 
-def _finish(model: onnx.ModelProto, metadata: ExportedModel) -> bytes:
-    """The file: the graph without the exporter's notes, which name source files, and with ours."""
-    for part in (model.graph, *model.graph.node, *model.graph.value_info):
-        del part.metadata_props[:]
-        part.doc_string = ""
-    del model.metadata_props[:]
-    model.producer_name, model.producer_version = "vilaco", __version__
-    model.metadata_props.add(key=METADATA_KEY, value=metadata.model_dump_json())
-    return model.SerializeToString()
+def _agreed(folder: Path, runtime: TorchRuntime, exported: OnnxRuntime, pictures: Iterable[np.ndarray]) -> Differences:
+    found = differences(runtime, exported, pictures)
+    if any(not getattr(found, name) <= most for name, most in MAX_DIFFERENCES[exported.exported.precision].items()):
+        raise ModelError(f"{folder}: the exported model differs from PyTorch's, {found}; nothing was written")
+    return found
+
+
+def _goes_over_pixels(weight: onnx.TensorProto) -> bool:
+    """Whether a weight is that of one of the 3x3 convolutions that most of the time goes into on a large photo.
+
+    Not the last one, whose output is the map: eight bits would be its steps.
+    """
+    behind = weight.name.startswith(("network.residuals.", "network.fine_head.decoder."))
+    return behind and list(weight.dims[2:]) == [3, 3] and weight.dims[0] > 1
+
+
+def _inputs(runtime: OnnxRuntime, pixels: np.ndarray) -> dict[str, np.ndarray]:
+    view = resize_pixels(pixels, (runtime.image_size, runtime.image_size))
+    return runtime.inputs(view[None], pixels)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the exporter and the quantiser, who talk to their developers."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _unit_range(views: Tensor) -> Tensor:
