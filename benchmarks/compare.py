@@ -24,8 +24,8 @@ from vilaco.evaluation.baselines import BASELINES
 from vilaco.files import write_atomically
 from vilaco.images import encode_jpeg, load_mask, load_photo
 from vilaco.report.overlay import titled_row
-from vilaco.training.run import trainer_precision
 from vilaco.training.recipe import load_recipe
+from vilaco.training.run import trainer_precision
 
 TRAINED_ON, OTHERS = "casia1_dev", ("micc_f220", "comofod_50")
 # So that the trainings fit two cores: the 8 x 8 grid of stride 32 for ViT-B/16's 16 x 16, and 20 epochs of 100.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from rich.progress import track
 from torch import Tensor
@@ -24,13 +25,16 @@ from vilaco.evaluation.results import EvaluationReport, Figure, Provenance
 from vilaco.files import write_atomically
 from vilaco.images import Photo
 from vilaco.localizer import Localizer
-from vilaco.method.checkpoint import load_checkpoint
 from vilaco.runtimes.torch import TorchRuntime
 from vilaco.training.fit import train
 from vilaco.training.recipe import Recipe
+from vilaco.training.run import RECIPE_FILE, TrainingSummary
 
 RESULTS = Path(__file__).parent / "results"
-FILES = {"raw": None, "jpeg80": 80}  # as the files are, and after a common re-save at JPEG quality 80
+FILES: dict[str, dict[str, Any]] = {  # what evaluate does to every file first
+    "raw": {},
+    "jpeg80": {"resave_jpeg_quality": 80},
+}
 COLUMNS = {
     "P-F1@0.5": ("wscl", "pixel_f1_per_image_mean"),
     "pixel AUC": ("full", "pixel_auc_per_image_mean"),
@@ -78,24 +82,36 @@ def shared_encoder(config: EncoderConfig) -> VisionLanguageEncoder:
 
 
 def train_out_of_fold(
-    name: str, records: Sequence[Record], recipe: Recipe, runs: Path, *, folds: int = 2, seed: int = 0
+    name: str,
+    records: Sequence[Record],
+    recipe: Recipe,
+    runs: Path,
+    *,
+    run: Callable[..., TrainingSummary] = train,
+    folds: int = 2,
+    seed: int = 0,
 ) -> OutOfFold:
     """Train one model per fold on the other folds' images; a finished run under ``runs`` is used again."""
     parts = grouped_folds(records, folds, seed)
     models = []
     for index, held_out in enumerate(parts):
-        out = runs / f"fold{index}"
-        done = out / "done"
-        if not done.exists():
-            others = [record for part in parts if part is not held_out for record in part]
-            summary = train(others, recipe, out, resume=(out / "last.ckpt").exists())
-            if summary.interrupted:
-                raise SystemExit(130)
-            done.touch()
-        network, fingerprint = load_checkpoint(out / "model", shared_encoder(recipe.model.encoder))
-        models.append(Localizer(TorchRuntime(network, fingerprint=fingerprint, device="cpu"), name=name))
+        others = [record for part in parts if part is not held_out for record in part]
+        folder = train_once(others, recipe, runs / f"fold{index}", run=run)
+        runtime = TorchRuntime.load(folder, device="cpu", encoder=shared_encoder(recipe.model.encoder))
+        models.append(Localizer(runtime, name=name, calibration=runtime.calibration))
     fold_of = {os.fspath(record.path): index for index, part in enumerate(parts) for record in part}
     return OutOfFold(name, models, fold_of)
+
+
+def train_once(records: Sequence[Record], recipe: Recipe, out: Path, *, run: Callable[..., TrainingSummary]) -> Path:
+    """Train unless this run is finished, going on with one that was stopped; returns the model folder."""
+    done = out / "done"
+    if not done.exists():
+        summary = run(records, recipe, out, resume=(out / RECIPE_FILE).exists())
+        if summary.interrupted:
+            raise SystemExit(130)
+        done.touch()
+    return out / "model"
 
 
 def baseline_row(name: str) -> tuple[Predictor, Provenance]:
@@ -122,32 +138,31 @@ def measure(
     runs: Path,
     *,
     jobs: int,
+    files: dict[str, dict[str, Any]] = FILES,
 ) -> dict[tuple[str, str, str], EvaluationReport]:
-    """Evaluate pairs of a row and a data set, raw and re-saved; a finished evaluation under ``runs`` is used again.
+    """Evaluate pairs of a row and a data set, with each change to the files; what is done under ``runs`` is used again.
 
     Trained rows must be trained already: ``jobs`` processes of one thread each take one evaluation at a time.
     """
     os.environ["OMP_NUM_THREADS"] = "1"  # read by the processes to come
-    tasks = [(row, data, files) for row, data in pairs for files in FILES]
+    tasks = [(row, data, change) for row, data in pairs for change in files]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(_measure, rows[row], row, data, datasets[data], f, runs) for row, data, f in tasks]
+        futures = [
+            pool.submit(_measure, rows[row], row, data, datasets[data], runs / "evaluations" / data / row / f, files[f])
+            for row, data, f in tasks
+        ]
         reports = [future.result() for future in track(futures, description="evaluating")]
     return dict(zip(tasks, reports, strict=True))
 
 
-def _measure(build: Row, row: str, data: str, records: Sequence[Record], files: str, runs: Path) -> EvaluationReport:
-    folder = runs / "evaluations" / data / row / files
+def _measure(
+    build: Row, row: str, data: str, records: Sequence[Record], folder: Path, change: dict[str, Any]
+) -> EvaluationReport:
     if (folder / "evaluation.json").exists():
         return EvaluationReport.model_validate_json((folder / "evaluation.json").read_bytes())
     predictor, provenance = build()
     report = evaluate(
-        predictor,
-        records,
-        ("wscl", "full"),
-        data=data,
-        mask_policy="resize",
-        resave_jpeg_quality=FILES[files],
-        provenance=provenance,
+        predictor, records, ("wscl", "full"), data=data, mask_policy="resize", provenance=provenance, **change
     )
     report.save(folder)
     return report

@@ -4,8 +4,9 @@
 
 MODEL is a folder that ``vilaco export`` wrote. For each, in processes of their own: a 384 x 256 JPEG, decoding
 included, with the model loaded; a 12-megapixel JPEG, likewise, and the peak memory of its process; and
-``vilaco detect`` of the small one from a standing start. ``VILACO_THREADS`` says how many cores (all by default). Times are the median of the runs;
-``load_average`` says what else was running. Writes ``benchmarks/results/speed.json``.
+``vilaco detect`` of the small one from a standing start. ``VILACO_THREADS`` says how many cores (all by default).
+Times are the median of the runs; ``load_average`` says what else was running. Writes
+``benchmarks/results/speed.json``.
 """
 
 import argparse

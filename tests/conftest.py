@@ -1,6 +1,7 @@
 """Data sets and models that tests make for themselves."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -38,6 +39,21 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     CLIPModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_forensic(tiny_clip: Path) -> dict[str, Any]:
+    """Configuration of a small ViLaCo with residuals and copy-move, as far as it differs from the defaults."""
+    return {
+        "encoder": {"family": "clip", "checkpoint": str(tiny_clip)},
+        "image_size": 64,
+        "prompt": {"context_length": 4},
+        "adapter": {"num_heads": 4},
+        "text_attention": {"num_heads": 4},
+        "residuals": {"channels": 16, "deep_channels": 16, "fine_channels": 8, "depth": 1, "dilations": [1, 2]},
+        "copy_move": {"rings": 3, "orders": 3, "embed_dim": 8, "min_distance": 16, "channels": 8},
+        "native_decoder": {"token_channels": 8, "channels": 16, "fine_channels": 8},
+    }
 
 
 @pytest.fixture

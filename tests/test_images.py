@@ -1,5 +1,6 @@
 import csv
 import io
+import itertools
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, JpegImagePlugin
 
 from vilaco.errors import ImageError
-from vilaco.images import Photo, encode_jpeg, load_mask, load_photo, resave_jpeg, resize_map, resize_pixels
+from vilaco.images import Photo, encode_jpeg, load_mask, load_photo, resave_jpeg, resize_map, resize_pixels, tile_rows
 
 CASIA = Path(__file__).resolve().parents[1] / "../shared/data/casia1_dev"
 
@@ -190,3 +191,24 @@ def test_upright_turns_a_patch_grid_too() -> None:
     photo = Photo(smooth(), 8, "photo.jpg")
     grid = np.arange(6).reshape(2, 3)
     np.testing.assert_array_equal(photo.upright(grid), np.rot90(grid))
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (40, 104), (64, 64), (136, 24)])
+@pytest.mark.parametrize(("tile", "halo"), [(32, 8), (64, 16), (1024, 32), (8, 0)])
+def test_tiles_keep_every_pixel_once_and_look_around_as_far_as_the_picture_goes(
+    height: int, width: int, tile: int, halo: int
+) -> None:
+    kept, picture = np.zeros((height, width), int), np.arange(height * width).reshape(height, width)
+    rows = tile_rows(height, width, tile=tile, halo=halo)
+    for part in itertools.chain.from_iterable(rows):
+        kept[part.kept] += 1
+        for outer, inner, length in zip(part.outer, part.kept, (height, width), strict=True):
+            assert (outer.start, outer.stop) == (max(0, inner.start - halo), min(length, inner.stop + halo))
+            assert inner.stop - inner.start <= tile
+        np.testing.assert_array_equal(picture[part.outer][part.inner(1)], picture[part.kept])
+        cells = picture[::8, ::8][tuple(slice(side.start // 8, side.stop // 8) for side in part.outer)]
+        expected = picture[::8, ::8][tuple(slice(side.start // 8, side.stop // 8) for side in part.kept)]
+        np.testing.assert_array_equal(cells[part.inner(8)], expected)
+    assert (kept == 1).all()
+    pieced = np.concatenate([np.concatenate([picture[part.kept] for part in row], axis=1) for row in rows])
+    np.testing.assert_array_equal(pieced, picture)  # rows of tiles, from the upper left

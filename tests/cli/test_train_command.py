@@ -1,13 +1,15 @@
 """``vilaco train`` as a person meets it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+import yaml
 from typer.testing import CliRunner
 
 from vilaco.cli.train import train
-from vilaco.errors import ConfigError
+from vilaco.errors import ConfigError, VilacoError
 
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(train)
@@ -55,3 +57,77 @@ def test_wrong_settings_are_one_clear_line(two_piles: Path, tmp_path: Path, opti
     assert isinstance(result.exception, ConfigError)
     assert "\n" not in str(result.exception)
     assert not (tmp_path / "run").exists()
+
+
+def forging_settings(tiny_forensic: dict[str, Any]) -> list[str]:
+    values = {
+        **{f"model.{name}": value for name, value in tiny_forensic.items()},
+        "training.precision": "32-true",
+        "training.validation_share": 0.25,
+        "self_training.stream.batch_size": 4,
+        "self_training.stream.sizes": [[64, 96]],
+        "self_training.rounds": 1,
+        "self_training.num_workers": 0,
+        "self_training.forged": {"steps": 2},
+        "self_training.round": {"steps": 2},
+    }
+    chosen = [f"{name}={yaml.safe_dump(value, default_flow_style=True, width=10**6)}" for name, value in values.items()]
+    return [part for setting in chosen for part in ("--set", setting)]
+
+
+def test_default_recipe_from_two_piles_to_a_model(
+    two_piles: Path, tiny_forensic: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = ["--recipe", "default", *forging_settings(tiny_forensic)]
+    (two_piles / "authentic/a03.jpg").write_bytes(b"no picture")
+    out = tmp_path / "run"
+    result = run(two_piles, "--out", out, *settings, "--photos", two_piles / "authentic/a04.jpg")
+    assert result.exit_code == 3, result.output
+    assert "a03.jpg: not a JPEG" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout.startswith(f"{out / 'model'}  held-out I-AUC 0.")
+    assert len(result.stdout.splitlines()) == 1
+    assert (out / "model/model.safetensors").is_file()
+
+    again = run(two_piles, "--out", out, *settings)
+    assert isinstance(again.exception, ConfigError)
+    assert "go on with --resume" in str(again.exception)
+    resumed = run(two_piles, "--out", out, "--resume")  # nothing is left to do
+    assert resumed.exit_code == 3, resumed.output
+    assert resumed.stdout == result.stdout
+
+    onwards = run(two_piles, "--out", tmp_path / "next", *settings, "--from", out / "model")
+    assert onwards.exit_code == 3, onwards.output
+    assert [path.name for path in (tmp_path / "next/stages").iterdir()] == ["0"]
+    refused = run(two_piles, "--out", tmp_path / "next", "--resume", "--from", out / "model")
+    assert isinstance(refused.exception, ConfigError)
+    assert "it began with" in str(refused.exception)
+
+
+@pytest.mark.parametrize("option", ["--photos", "--segments", "--from"])
+def test_what_only_forging_needs_is_refused_elsewhere(two_piles: Path, tmp_path: Path, option: str) -> None:
+    result = run(two_piles, "--out", tmp_path / "run", "--recipe", "quick", option, two_piles)
+    assert isinstance(result.exception, ConfigError)
+    assert "are for recipes that forge; quick does not" in str(result.exception)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--from", "no-such-model"], "no-such-model: no such model"),
+        (["--photos", "no-such-folder"], "no-such-folder"),
+        (["--set", "model.residuals=null", "--set", "model.copy_move=null"], "go together"),
+        (["--without", "coarse"], "cannot leave out 'coarse'"),
+        (["--set", "training.epochs=2"], "is not looked at"),
+    ],
+)
+def test_wrong_use_of_a_forging_recipe_is_one_clear_line(
+    two_piles: Path, tiny_forensic: dict[str, Any], tmp_path: Path, options: list[str], words: str
+) -> None:
+    out = tmp_path / "run"
+    result = run(two_piles, "--out", out, "--recipe", "default", *forging_settings(tiny_forensic), *options)
+    assert isinstance(result.exception, VilacoError)
+    assert words in str(result.exception)
+    assert "\n" not in str(result.exception)
+    assert not out.exists()

@@ -1,10 +1,12 @@
+from typing import Any
+
 import pytest
 import yaml
 from pydantic import ValidationError
 
 from vilaco.errors import ConfigError
 from vilaco.method.methods import METHODS
-from vilaco.training.recipe import ABLATIONS, Recipe, load_recipe, recipe_names
+from vilaco.training.recipe import ABLATIONS, OF_PAPERS_LOSSES, Recipe, load_recipe, recipe_names
 
 
 def test_paper_recipe_is_the_papers_section_4_1() -> None:
@@ -25,7 +27,12 @@ BASELINES = sorted(set(METHODS) - {"vilaco"})
 def test_every_recipe_is_valid_with_every_ablation(name: str, part: str | None) -> None:
     whole = load_recipe(name)
     assert whole.name == name
-    if part is not None:
+    if part is None:
+        return
+    if whole.self_training is not None and part in OF_PAPERS_LOSSES:
+        with pytest.raises(ConfigError, match=f"cannot leave out '{part}' of a recipe that forges"):
+            load_recipe(name, without=[part])
+    else:
         assert load_recipe(name, without=[part]) != whole
 
 
@@ -45,7 +52,7 @@ def test_a_recipe_written_before_there_were_methods_is_vilacos(tmp_path) -> None
     assert load_recipe(str(path)) == load_recipe("quick")
 
 
-@pytest.mark.parametrize("name", ["quick", *BASELINES])
+@pytest.mark.parametrize("name", ["quick", "default", *BASELINES])
 def test_a_recipe_file_round_trips(tmp_path, name: str) -> None:
     recipe = load_recipe(name, overrides=["training.seed=7"])
     path = tmp_path / "mine.yaml"
@@ -70,6 +77,82 @@ def test_wrong_settings_get_one_line(overrides: list[str], words: str) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
         load_recipe("paper", overrides=overrides)
     assert "\n" not in str(caught.value)
+
+
+def test_default_recipe_looks_at_pixels_forges_and_trains_itself_twice() -> None:
+    recipe = load_recipe("default")
+    assert recipe.model.residuals is not None
+    assert recipe.model.copy_move is not None
+    assert recipe.self_training.rounds == 2
+    assert recipe.self_training.objective.consistency > 0
+    changed = load_recipe(
+        "default",
+        overrides=[
+            "model.residuals.kinds=[dct, learned]",
+            "model.copy_move=null",
+            "self_training.forged.steps=7",
+            "self_training.stream.forge.splice=0",
+            "training.seed=5",
+        ],
+        without=["consistency", "adapter"],
+    )
+    assert changed.model.residuals.kinds == ("dct", "learned")
+    assert changed.model.copy_move is changed.model.adapter is None
+    assert (changed.self_training.forged.steps, changed.self_training.forged.warmup_steps) == (7, 100)
+    assert changed.self_training.stream.forge.splice == changed.self_training.objective.consistency == 0
+    assert changed.self_training.stream.forge.tampered_share == 0.75  # what was not named stays as it was
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "self_training.round.steps=5",
+        "self_training.round.warmup_steps=5",
+        "self_training.forged.save_every=5",
+        "self_training.stream.forge.text=0.5",
+        "self_training.objective.image=0.5",
+        "model.residuals.depth=5",
+        "model.encoder.output_stride=16",
+    ],
+)
+def test_a_setting_changes_itself_alone(setting: str) -> None:
+    name, _, value = setting.partition("=")
+
+    def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+        parts = [flat(v, f"{prefix}{k}.") if isinstance(v, dict) else {f"{prefix}{k}": v} for k, v in values.items()]
+        return {key: leaf for part in parts for key, leaf in part.items()}
+
+    before = flat(load_recipe("default").model_dump())
+    after = flat(load_recipe("default", overrides=[setting]).model_dump())
+    assert {key: after[key] for key in after if after[key] != before[key]} == {name: float(value)}
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "words"),
+    [
+        ("default", ["model.residuals=null"], "need residuals"),
+        ("default", ["model.residuals=null", "model.copy_move=null"], "residuals and self_training go together"),
+        ("default", ["self_training=null"], "residuals and self_training go together"),
+        ("paper", ["model.residuals={}"], "residuals and self_training go together"),
+        ("paper", ["self_training={}"], "residuals and self_training go together"),
+        ("paper", ["model.copy_move={}"], "need residuals"),
+        ("default", ["model.image_size=100"], "multiple of 8"),
+        ("default", ["self_training.stream.sizes=[[100, 64]]"], "multiple of 8"),
+        ("default", ["self_training.stream.sizes=[]"], "at least 1"),
+        ("default", ["self_training.forged.steps=0"], r"self_training\.forged\.steps"),
+        ("default", ["self_training.tampered_share=0"], r"self_training\.tampered_share"),
+        ("default", ["self_training.teacher=1"], r"self_training\.teacher: there is no such setting"),
+        ("default", ["training.epochs=3"], "training .* is not looked at by a recipe that forges"),
+        ("default", ["objective.fine=false"], "objective is not looked at"),
+        ("default", ["augmentation.flip=false"], "augmentation is not looked at"),
+    ],
+)
+def test_what_does_not_go_together_gets_one_line(name: str, overrides: list[str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        load_recipe(name, overrides=overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 200  # and no section printed whole
 
 
 def test_unknown_names_list_the_known_ones() -> None:

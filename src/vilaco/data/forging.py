@@ -15,14 +15,31 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from vilaco.data.forge import ForgeConfig, PhotoPool, make_example
+from vilaco.data.forge.config import Share, Weight
 from vilaco.data.loading import WeakRecord
 from vilaco.data.records import TAMPERED
 from vilaco.images import load_photo, resave_jpeg, resize_pixels
+from vilaco.matching import self_matches
 
 AUTHENTIC_PIXEL, TAMPERED_PIXEL, UNKNOWN_PIXEL = 0, 1, 255
 """What a mask says of a pixel; unknown ones count in no pixel loss."""
 
+DECODED_BYTES = 1 << 30
+"""Real images kept decoded, per process; those beyond it are decoded anew each time."""
+
 Side = Annotated[int, Field(ge=64, multiple_of=8)]
+
+
+class StreamForgeConfig(ForgeConfig):
+    """How forgeries are drawn where a network is to learn from them: ``size`` is that of the batch."""
+
+    tampered_share: Share = 0.75
+    """An authentic example teaches less: most of a forged one is authentic too."""
+    copy_move: Weight = 0.36
+    splice: Weight = 0.42
+    removal: Weight = 0.1
+    retouch: Weight = 0.09
+    text: Weight = 0.03
 
 
 class StreamConfig(BaseModel):
@@ -30,8 +47,10 @@ class StreamConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    batch_size: int = Field(16, ge=2)  # over all devices
-    sizes: tuple[tuple[Side, Side], ...] = (  # (height, width); around the 384 x 256 of the field's web-sized photos
+    batch_size: int = Field(8, ge=2)  # over all devices
+    sizes: Annotated[
+        tuple[tuple[Side, Side], ...], Field(min_length=1)
+    ] = (  # (height, width); around the 384 x 256 of the field's web-sized photos
         (256, 384),
         (384, 256),
         (256, 384),
@@ -43,11 +62,9 @@ class StreamConfig(BaseModel):
         (320, 320),
         (320, 480),
     )
-    real_share: float = Field(0.375, ge=0, lt=1)  # of each batch, where real images are trained on
+    real_share: float = Field(0.5, ge=0, lt=1)  # of each batch, where real images are trained on
     resave_share: float = Field(0.75, ge=0, le=1)  # of the real images that are saved as JPEG once more
-    forge: ForgeConfig = ForgeConfig(
-        tampered_share=0.75, copy_move=0.36, splice=0.42, removal=0.1, retouch=0.09, text=0.03
-    )
+    forge: StreamForgeConfig = StreamForgeConfig()
 
 
 @dataclass(frozen=True)
@@ -91,18 +108,21 @@ class ForgedAndReal:
         self.real: Mapping[tuple[bool, int], list[RealImage]] = _by_shape_and_label(real)
         self.real_per_batch = round(config.real_share * config.batch_size) if real else 0
         self._decoded: dict[Path, np.ndarray] = {}
+        self._decoded_bytes = 0
 
     def __getitem__(self, number: int) -> dict[str, np.ndarray | int]:
         """One example.
 
         Returns:
-            ``view`` (3, S, S) and ``pixels`` (3, H, W) uint8, ``mask`` (H, W) uint8, ``label`` and ``real`` (0 or 1).
+            ``view`` (3, S, S) and ``pixels`` (3, H, W) uint8, ``matches`` (5, H / 8, W / 8) float32, ``mask`` (H, W)
+            uint8, ``label`` and ``real`` (0 or 1).
         """
         step, place = divmod(number, self.config.batch_size)
         size = self.config.sizes[int(np.random.default_rng([self.seed, 0, step]).integers(len(self.config.sizes)))]
         rng = np.random.default_rng([self.seed, 1, number])
         if place < self.real_per_batch:
-            pixels, mask, label = self._real(place % 2, size, rng)
+            label = (place + place // 2) % 2  # 0 1 1 0: both labels on each of two devices
+            pixels, mask, label = self._real(label, size, rng)
         else:
             config = self.config.forge.model_copy(update={"size": size})
             example = make_example(self.photos, rng, config)
@@ -110,6 +130,7 @@ class ForgedAndReal:
         return {
             "view": resize_pixels(pixels, (self.view_size, self.view_size)).transpose(2, 0, 1).copy(),
             "pixels": pixels.transpose(2, 0, 1).copy(),
+            "matches": self_matches(pixels),
             "mask": mask,
             "label": label,
             "real": int(place < self.real_per_batch),
@@ -121,9 +142,7 @@ class ForgedAndReal:
         fitting = self.real.get((size[0] > size[1], label)) or self.real.get((size[0] <= size[1], label))
         assert fitting, "training has checked that both labels are there"
         image = fitting[int(rng.integers(len(fitting)))]
-        pixels = self._decoded.get(image.record.path)
-        if pixels is None:
-            pixels = self._decoded[image.record.path] = load_upright(image.record.path)
+        pixels = self._pixels(image.record.path)
         mask = np.zeros(pixels.shape[:2], np.uint8)
         if label == TAMPERED:
             drawn = image.pseudo_mask
@@ -138,6 +157,15 @@ class ForgedAndReal:
         if rng.random() < self.config.resave_share:
             pixels = resave_jpeg(pixels, int(rng.integers(60, 96)))
         return pixels, mask, label
+
+    def _pixels(self, path: Path) -> np.ndarray:
+        if path in self._decoded:
+            return self._decoded[path]
+        pixels = load_upright(path)
+        if self._decoded_bytes + pixels.nbytes <= DECODED_BYTES:
+            self._decoded[path] = pixels
+            self._decoded_bytes += pixels.nbytes
+        return pixels
 
 
 def batches(config: StreamConfig, *, first_step: int, steps: int, rank: int = 0, world: int = 1) -> list[list[int]]:
@@ -154,10 +182,12 @@ def batches(config: StreamConfig, *, first_step: int, steps: int, rank: int = 0,
 def _crop_to_shape(
     pixels: np.ndarray, mask: np.ndarray, size: tuple[int, int], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The largest window with the proportions of ``size``; one that fits within a hundredth stays as it is."""
+    """The largest window with the proportions of ``size``, anywhere."""
     height, width = pixels.shape[:2]
     scale = min(height / size[0], width / size[1])
-    wanted_h, wanted_w = min(height, round(size[0] * scale)), min(width, round(size[1] * scale))
+    wanted_h, wanted_w = (
+        min(side, max(1, round(wanted * scale))) for side, wanted in zip((height, width), size, strict=True)
+    )
     top, left = int(rng.integers(height - wanted_h + 1)), int(rng.integers(width - wanted_w + 1))
     window = np.s_[top : top + wanted_h, left : left + wanted_w]
     return pixels[window], mask[window]

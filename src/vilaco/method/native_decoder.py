@@ -21,7 +21,7 @@ class NativeDecoderConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     token_channels: int = Field(48, ge=8)  # enhanced tokens are reduced to this many channels
-    channels: int = Field(96, ge=8, multiple_of=8)  # width at 8 pixels a cell
+    channels: int = Field(96, ge=16, multiple_of=8)  # width at 8 pixels a cell
     fine_channels: int = Field(32, ge=8, multiple_of=8)  # width at 4 pixels a cell
 
 
@@ -33,7 +33,7 @@ class NativeFeatures:
         fine: Residual stream at 4 pixels a cell, ``(B, F, 2h, 2w)``.
         shallow: At 8 pixels a cell, ``(B, C, h, w)``.
         deep: At 16 pixels a cell.
-        matches: Copy-move evidence on a grid of its own, ``(B, M, mh, mw)``; ``None`` without that branch.
+        matches: Copy-move evidence at 8 pixels a cell, ``(B, M, h, w)``; ``None`` without that branch.
     """
 
     fine: Tensor
@@ -78,25 +78,24 @@ class NativeDecoder(nn.Module):
         """
         patches = self.reduce(tokens).transpose(1, 2).unflatten(2, similarity.shape[2:])
         coarse = [torch.cat([similarity.to(patches.dtype), patches], dim=1), native.deep]
-        if native.matches is not None:
-            coarse.append(native.matches)
-        cells = self.block(F.gelu(self.norm(self._joined(native.shallow, coarse))))
+        cells = self.block(F.gelu(self.norm(self._joined(native.shallow, coarse, native.matches))))
         size = (native.fine.shape[2], native.fine.shape[3])
         features = _resize(self.to_fine(cells), size) + self.from_fine(native.fine)
         return self.out(F.gelu(self.refine(F.gelu(features)))).squeeze(1)
 
-    def _joined(self, shallow: Tensor, coarse: list[Tensor]) -> Tensor:
+    def _joined(self, shallow: Tensor, coarse: list[Tensor], matches: Tensor | None) -> Tensor:
         """``join`` of all parts at the size of ``shallow``, ``(B, channels, h, w)``.
 
         A 1x1 convolution and a bilinear resize may change places. On the coarse grids it is cheap, and the parts need
         not lie beside each other at full size.
         """
         size = (shallow.shape[2], shallow.shape[3])
-        first, *others = self.join.weight.split([part.shape[1] for part in (shallow, *coarse)], dim=1)
-        joined = F.conv2d(shallow, first, self.join.bias)
-        for part, weight in zip(coarse, others, strict=True):
+        parts = [shallow, *coarse] if matches is None else [shallow, *coarse, matches]
+        weights = self.join.weight.split([part.shape[1] for part in parts], dim=1)
+        joined = F.conv2d(shallow, weights[0], self.join.bias)
+        for part, weight in zip(coarse, weights[1:], strict=False):
             joined = joined + _resize(F.conv2d(part, weight), size)
-        return joined
+        return joined if matches is None else joined + F.conv2d(matches, weights[-1])
 
 
 def _resize(features: Tensor, size: tuple[int, int]) -> Tensor:

@@ -106,12 +106,18 @@ class PatchNetwork(nn.Module, ABC):
         """Whether the network looks at the stored pixels beside the squashed view."""
         return False
 
-    def forward(self, view: Tensor, pixels: Tensor | None = None) -> NetworkOutput:
+    @property
+    def reads_matches(self) -> bool:
+        """Whether the network asks where the picture repeats itself."""
+        return False
+
+    def forward(self, view: Tensor, pixels: Tensor | None = None, matches: Tensor | None = None) -> NetworkOutput:
         """Look at images.
 
         Args:
             view: The whole picture squashed to the network's size, RGB in [0, 1], shape ``(B, 3, S, S)``.
             pixels: The stored pixels, RGB in [0, 255], shape ``(B, 3, H, W)``; for networks that read them.
+            matches: From :func:`vilaco.matching.self_matches`, ``(B, 5, h, w)``; for networks that ask for them.
         """
         size = (view.shape[2], view.shape[3])
         return self.forward_patches(self.encoder.encode_patches(view), size)

@@ -42,9 +42,6 @@ _CHROMA_TABLE = (
     "17 18 24 47 99 99 99 99 18 21 26 66 99 99 99 99 24 26 56 99 99 99 99 99 47 66 99 99 99 99 99 99 " + "99 " * 32
 )
 
-DIFFERENCES = ("across", "down", "across twice", "down twice", "both twice")
-"""High-pass residuals: first and second differences, and the second difference in both directions (SQUARE 3x3)."""
-
 
 class ResidualConfig(BaseModel):
     """Settings of the residual stream."""
@@ -52,8 +49,8 @@ class ResidualConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kinds: tuple[ResidualKind, ...] = KINDS  # leave one out for an ablation
-    channels: int = Field(96, ge=8, multiple_of=8)  # width at one cell a JPEG block
-    deep_channels: int = Field(128, ge=8, multiple_of=8)  # width at one cell for 2 x 2 blocks
+    channels: int = Field(96, ge=16, multiple_of=8)  # width at one cell a JPEG block; 8 would leave a norm one value
+    deep_channels: int = Field(128, ge=16, multiple_of=8)  # width at one cell for 2 x 2 blocks
     fine_channels: int = Field(24, ge=8, multiple_of=8)  # width of what the decoder gets at 4 pixels a cell
     depth: int = Field(3, ge=1)  # residual blocks at stride 8
     dilations: tuple[int, ...] = (1, 2, 4, 2)  # of the residual blocks at stride 16
@@ -108,9 +105,10 @@ def to_ycc(pixels: Tensor) -> Tensor:
 
 
 def high_pass_residuals(planes: Tensor) -> tuple[Tensor, ...]:
-    """The five residuals of :data:`DIFFERENCES`, each like ``planes`` ``(B, C, H, W)``; edges are replicated.
+    """First differences across and down, second ones across, down and both ways (SQUARE 3x3); edges are replicated.
 
-    Second differences are halved and the last is quartered, so that all are in grey levels a pixel is off by.
+    Each is like ``planes``, ``(B, C, H, W)``. Second differences are halved and the last is quartered, so that all are
+    in grey levels a pixel is off by.
     """
     padded = F.pad(planes, (1, 1, 1, 1), mode="replicate")
     middle = padded[:, :, :, 1:-1]

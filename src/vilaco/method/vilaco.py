@@ -12,7 +12,9 @@ Where the configuration names residuals, the network goes past the paper: the st
 they say joins the tokens in front of the adapter and the similarity map in front of the decoder::
 
     stored pixels ─▶ residuals ─┬─▶ copy_move ─┬─▶ (pooled to the patches) ─▶ + tokens ─▶ adapter …
-                                └──────────────┴─▶ native_decoder ◀─ similarity map, enhanced tokens
+                                │       ▲      │
+                                │  repetitions └─▶ native_decoder ◀─ similarity map, enhanced tokens
+                                └──────────────────────▲
 """
 
 from dataclasses import dataclass
@@ -47,7 +49,7 @@ class ViLaCoConfig(NetworkConfig):
     coarse_head: CoarseHeadConfig = CoarseHeadConfig()
     fine_head: FineHeadConfig = FineHeadConfig()
     residuals: ResidualConfig | None = None  # ours: look at the stored pixels too
-    copy_move: CopyMoveConfig | None = None  # ours: match the picture with itself
+    copy_move: CopyMoveConfig | None = None  # ours: weigh where the picture repeats itself
     native_decoder: NativeDecoderConfig = NativeDecoderConfig()  # draws the mask where residuals are on
     patch_features: bool = (
         True  # off is the ablation "without the vision-language path": residuals alone fill the tokens
@@ -112,7 +114,7 @@ class ViLaCo(PatchNetwork):
         if config.residuals:
             matched = 0
             if config.copy_move:
-                self.copy_move = CopyMove(config.residuals.channels, config.image_size, config.copy_move)
+                self.copy_move = CopyMove(config.residuals.channels, config.copy_move)
                 matched = config.copy_move.channels
             self.to_tokens = nn.Linear(config.residuals.deep_channels + matched, dim)
             native_decoder = NativeDecoder(prompts, dim, matched, config.residuals, config.native_decoder)
@@ -127,7 +129,12 @@ class ViLaCo(PatchNetwork):
         """Whether the network looks at the stored pixels beside the squashed view."""
         return self.residuals is not None
 
-    def forward(self, view: Tensor, pixels: Tensor | None = None) -> ViLaCoOutput:
+    @property
+    def reads_matches(self) -> bool:
+        """Whether the network asks where the picture repeats itself."""
+        return self.copy_move is not None
+
+    def forward(self, view: Tensor, pixels: Tensor | None = None, matches: Tensor | None = None) -> ViLaCoOutput:
         """Look at images; see :meth:`PatchNetwork.forward`."""
         patch_features = self.encoder.encode_patches(view)
         if self.residuals is None:
@@ -136,20 +143,24 @@ class ViLaCo(PatchNetwork):
             raise ValueError("this network reads the stored pixels; give them beside the view")
         size = (pixels.shape[2], pixels.shape[3])
         fine, cells = self.residuals.front_end(pad_to_blocks(pixels))
-        return self.forward_patches(patch_features, size, self.native_features(view, fine, cells))
+        return self.forward_patches(patch_features, size, self.native_features(fine, cells, matches))
 
-    def native_features(self, view: Tensor, fine: Tensor, cells: Tensor) -> NativeFeatures:
+    def native_features(self, fine: Tensor, cells: Tensor, matches: Tensor | None) -> NativeFeatures:
         """Go on from the residual stream's front end, whose features may have been made in tiles.
 
         Args:
-            view: As for :meth:`forward`.
             fine: Front-end features at 4 pixels a cell, ``(B, F, 2h, 2w)``.
             cells: At 8 pixels a cell, ``(B, C, h, w)``.
+            matches: From :func:`vilaco.matching.self_matches`, ``(B, 5, h, w)``, where the network asks for them.
         """
         assert self.residuals is not None
         shallow, deep = self.residuals(cells)
-        matches = None if self.copy_move is None else self.copy_move(view, shallow)
-        return NativeFeatures(fine, shallow, deep, matches)
+        copied = None
+        if self.copy_move is not None:
+            if matches is None:
+                raise ValueError("this network asks where the picture repeats itself; give the matches")
+            copied = self.copy_move(matches, shallow)
+        return NativeFeatures(fine, shallow, deep, copied)
 
     def forward_patches(
         self, patch_features: Tensor, size: tuple[int, int], native: NativeFeatures | None = None

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vilaco.calibration import Calibration
 from vilaco.errors import ConfigError, ModelError
+from vilaco.matching import self_matches
 from vilaco.runtimes import FRONT_END, GRAPH, RuntimeOutput
 from vilaco.runtimes.tiles import fill_in_tiles
 
@@ -50,6 +51,7 @@ class ExportedModel(BaseModel):
         method: What it is, e.g. ``"vilaco"``.
         image_size: Side of the square view, in pixels.
         front_end: ``None`` where the model looks at the view alone.
+        reads_matches: Whether it asks where the picture repeats itself.
         encoder_name: The frozen encoder inside.
         encoder_fingerprint: SHA-256 of its weights and settings.
         weights_sha256: Of the trained weights that were exported.
@@ -64,6 +66,7 @@ class ExportedModel(BaseModel):
     method: str
     image_size: int
     front_end: TiledFrontEnd | None
+    reads_matches: bool
     encoder_name: str
     encoder_fingerprint: str
     weights_sha256: str
@@ -147,7 +150,8 @@ class OnnxRuntime:
             halo=tiles.halo,
             run=self._pool.map,
         )
-        return {"views": view, "pixels": pixels, "fine": fine, "cells": cells}
+        matches = {"matches": self_matches(pixels)[None]} if self.exported.reads_matches else {}
+        return {"views": view, "pixels": pixels, "fine": fine, "cells": cells, **matches}
 
 
 def thread_count() -> int:

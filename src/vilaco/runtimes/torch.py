@@ -8,6 +8,7 @@ import torch
 
 from vilaco.calibration import Calibration
 from vilaco.encoders.base import VisionLanguageEncoder
+from vilaco.matching import self_matches
 from vilaco.method.checkpoint import CONFIG, CheckpointConfig, load_checkpoint
 from vilaco.method.network import NetworkOutput, PatchNetwork
 from vilaco.method.residuals import BLOCK, FINE, HALO
@@ -77,7 +78,7 @@ class TorchRuntime:
         """One picture of any size: the front end in tiles, everything behind it on the whole."""
         assert model.residuals is not None
         front_end = model.residuals.front_end
-        padded = pad_to_blocks(torch.from_numpy(pixels).permute(2, 0, 1)[None].to(self.device))
+        padded = pad_to_blocks(torch.from_numpy(pixels).permute(2, 0, 1)[None]).to(self.device)
         height, width = padded.shape[2:]
         fine = torch.empty(1, front_end.fine_channels, height // FINE, width // FINE, device=self.device)
         cells = torch.empty(1, front_end.channels, height // BLOCK, width // BLOCK, device=self.device)
@@ -88,5 +89,6 @@ class TorchRuntime:
             tile=TILE,
             halo=HALO,
         )
-        native = model.native_features(view, fine, cells)
+        matches = torch.from_numpy(self_matches(pixels))[None].to(self.device) if model.reads_matches else None
+        native = model.native_features(fine, cells, matches)
         return model.forward_patches(model.encoder.encode_patches(view), pixels.shape[:2], native)

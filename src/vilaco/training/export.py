@@ -25,6 +25,7 @@ from vilaco.errors import ConfigError, ModelError
 from vilaco.files import refuse_filled, write_atomically
 from vilaco.images import load_photo, resize_map, resize_pixels
 from vilaco.localizer import sigmoid
+from vilaco.matching import CHANNELS
 from vilaco.method.checkpoint import CONFIG
 from vilaco.method.network import PatchNetwork
 from vilaco.method.residuals import BLOCK, FINE, HALO
@@ -40,16 +41,15 @@ CARD = "README.md"
 PARITY_SIZES = ((256, 384), (253, 381), (300, 200), (64, 64), (9, 70))
 """Pictures that PyTorch and the exported model have to agree on, ``(H, W)``; the last one is grey."""
 MAX_DIFFERENCES = {
-    "float16": {"score": 0.005, "map_mean": 0.005, "map_max": 0.05},
+    "float16": {"score": 0.005, "map_mean": 0.002, "map_max": 0.02},
     "int8": {"score": 0.02, "map_mean": 0.005, "map_max": 0.1},
 }
-"""Largest :class:`Differences` allowed, in [0, 1]. Float16 weights change a map by a thousandth at most. A few cells
-may change more: of copy-move matches that are equally good, rounding chooses."""
+"""Largest :class:`Differences` allowed, in [0, 1], by precision."""
 
 PREPROCESSING = (
     "views: whole pictures squashed to (image_size, image_size) by area, bilinearly where they grow; RGB uint8, "
     "(B, S, S, 3). pixels: the stored pixels, RGB uint8, (H, W, 3); for front_end.onnx the last row and column are "
-    "repeated until both sides are whole blocks."
+    "repeated until both sides are whole blocks. matches: vilaco.matching.self_matches of the stored pixels."
 )
 
 
@@ -86,10 +86,12 @@ class BehindFrontEnd(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, views: Tensor, pixels: Tensor, fine: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, views: Tensor, pixels: Tensor, fine: Tensor, cells: Tensor, matches: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Go on from the front end's maps."""
         view = _unit_range(views)
-        native = self.network.native_features(view, fine, cells)
+        native = self.network.native_features(fine, cells, matches)
         patch_features = self.network.encoder.encode_patches(view)
         output = self.network.forward_patches(patch_features, (pixels.shape[0], pixels.shape[1]), native)
         return output.detection_scores, output.localization_logits
@@ -206,6 +208,7 @@ def _describe(runtime: TorchRuntime) -> ExportedModel:
         method=network.config.method,
         image_size=runtime.image_size,
         front_end=front_end,
+        reads_matches=network.reads_matches,
         encoder_name=runtime.encoder_name,
         encoder_fingerprint=network.encoder.fingerprint,
         weights_sha256=runtime.fingerprint,
@@ -238,6 +241,8 @@ def _trace(network: PatchNetwork) -> dict[str, onnx.ModelProto]:
         "fine": {2: scale * h, 3: scale * w},
         "cells": {2: h, 3: w},
     }
+    if network.reads_matches:
+        inputs["matches"], shapes["matches"] = torch.zeros(1, CHANNELS, rows, columns), {2: h, 3: w}
     return {
         FRONT_END: _to_onnx(front_end, tile, {"pixels": {0: BLOCK * h, 1: BLOCK * w}}, list(maps)),
         GRAPH: _to_onnx(BehindFrontEnd(network), inputs, shapes, names),

@@ -15,7 +15,7 @@ from vilaco.method.methods import MethodConfig, field_name
 from vilaco.method.objective import ObjectiveConfig
 from vilaco.method.self_forged import SelfForgedObjectiveConfig
 from vilaco.method.vilaco import ViLaCoConfig
-from vilaco.training.stage import StageConfig
+from vilaco.training.stage import ForgedStageConfig, RoundConfig
 
 ABLATIONS: dict[str, tuple[str, ...]] = {
     "coarse": ("objective.coarse=false", "model.score_from=fine"),
@@ -25,6 +25,8 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "prompts": ("model.prompt.context_length=0",),
     "aggregator": ("model.aggregator=null",),
 }
+OF_PAPERS_LOSSES = ("coarse", "fine")
+"""What cannot be left out where forgeries are trained on, whose image losses have one weight."""
 
 
 class TrainingConfig(BaseModel):
@@ -61,9 +63,9 @@ class SelfTrainingConfig(BaseModel):
 
     stream: StreamConfig = StreamConfig()
     objective: SelfForgedObjectiveConfig = SelfForgedObjectiveConfig()
-    forged: StageConfig = StageConfig(steps=4000)  # on self-made forgeries alone
-    rounds: int = Field(2, ge=0)  # of self-training
-    round: StageConfig = StageConfig(steps=600, learning_rate=5e-4)
+    forged: ForgedStageConfig = ForgedStageConfig()
+    rounds: int = Field(1, ge=0)  # of self-training
+    round: RoundConfig = RoundConfig()
     tampered_share: float = Field(0.06, gt=0, lt=1)  # of a tampered image's pixels, the highest ones: pseudo-tampered
     unknown_share: float = Field(0.08, ge=0, lt=1)  # the next ones, which count as neither
     num_workers: int = Field(1, ge=0)  # processes that forge
@@ -94,6 +96,20 @@ class Recipe(BaseModel):
         native = isinstance(self.model, ViLaCoConfig) and self.model.residuals is not None
         if native != (self.self_training is not None):
             raise ValueError("model.residuals and self_training go together: residuals are learned from forgeries")
+        return self
+
+    @model_validator(mode="after")
+    def _no_idle_settings(self) -> Self:
+        if self.self_training is None:
+            return self
+        used = {name: getattr(self.training, name) for name in ("seed", "precision", "validation_share")}
+        for name, idle in (
+            ("objective", self.objective != ObjectiveConfig()),
+            ("augmentation", self.augmentation != AugmentationConfig()),
+            (f"training (but for {', '.join(used)})", self.training != TrainingConfig(**used)),
+        ):
+            if idle:
+                raise ValueError(f"{name} is not looked at by a recipe that forges; set self_training")
         return self
 
 
@@ -127,7 +143,8 @@ def load_recipe(name_or_path: str, *, overrides: Iterable[str] = (), without: It
     else:
         raise ConfigError(f"unknown recipe {name_or_path!r}: not a file, and the shipped ones are {recipe_names()}")
     values = yaml.safe_load(text)
-    settings = [*_ablation_settings(without), *overrides]
+    forges = isinstance(values, dict) and values.get("self_training") is not None
+    settings = [*_ablation_settings(without, forges=forges), *overrides]
     for setting in settings:
         key, separator, value = setting.partition("=")
         if not separator:
@@ -148,15 +165,21 @@ def parse_recipe(values: Any, *, source: str | Path) -> Recipe:
         first = error.errors()[0]
         where = field_name(first["loc"]) or "recipe"
         fault = "there is no such setting" if first["type"] == "extra_forbidden" else first["msg"]
-        raise ConfigError(f"{source}: {where}: {fault} (got {first['input']!r})") from None
+        got = (
+            "" if isinstance(first["input"], dict) else f" (got {first['input']!r})"
+        )  # a section would fill the screen
+        raise ConfigError(f"{source}: {where}: {fault}{got}") from None
 
 
-def _ablation_settings(without: Iterable[str]) -> list[str]:
+def _ablation_settings(without: Iterable[str], *, forges: bool) -> list[str]:
     settings: list[str] = []
     for part in without:
         if part not in ABLATIONS:
             raise ConfigError(f"cannot leave out {part!r}; choose from {', '.join(ABLATIONS)}")
-        settings.extend(ABLATIONS[part])
+        if forges and part in OF_PAPERS_LOSSES:
+            raise ConfigError(f"cannot leave out {part!r} of a recipe that forges; see self_training.objective")
+        consistency = ("self_training.objective.consistency=0",)
+        settings.extend(consistency if forges and part == "consistency" else ABLATIONS[part])
     return settings
 
 

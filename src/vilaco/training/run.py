@@ -1,6 +1,7 @@
 """What every kind of training run shares: its folder, its images, its trainer."""
 
 import logging
+import os
 import sys
 import warnings
 from collections import Counter
@@ -42,6 +43,11 @@ class TrainingSummary:
     validation_image_auc: float | None
     skipped: list[ImageError]
     interrupted: bool
+
+
+def is_first_process() -> bool:
+    """False in the processes that the trainer starts beside the first one, which alone writes a run's files."""
+    return all(int(os.environ.get(name, "0")) == 0 for name in ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK"))
 
 
 def check_folder(out: Path, *, resume: bool, started: str = LAST) -> None:
@@ -109,6 +115,7 @@ def quiet_lightning() -> Iterator[None]:
     logger.setLevel(logging.WARNING)
     with warnings.catch_warnings(), redirect_stdout(sys.stderr):
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings("ignore", ".*dataloader is not resumable.*")  # it is: planned from the steps done
         warnings.filterwarnings("ignore", ".*in eval mode at the start of training.*")  # the frozen encoder
         warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
         warnings.filterwarnings("ignore", ".*all_gather is deprecated.*")

@@ -30,7 +30,7 @@ class WeightAverage:
         self.updates += 1
         share = 1.0 - min(self.decay, (1.0 + self.updates) / (10.0 + self.updates))
         for name, value in model.trainable_state().items():
-            self.weights[name].lerp_(value.float(), share)
+            self.weights[name] = self.weights[name].to(value.device).lerp_(value.float(), share)
 
 
 class SelfForgedModule(L.LightningModule):
@@ -51,7 +51,7 @@ class SelfForgedModule(L.LightningModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
         """One step: the network, then its objective in float32."""
-        output = self.model(batch["view"].float() / 255, batch["pixels"].float())
+        output = self.model(batch["view"].float() / 255, batch["pixels"].float(), batch["matches"])
         with torch.autocast(self.device.type, enabled=False):
             losses = self_forged_losses(
                 output, batch["label"], batch["mask"], self.objective, progress=self.global_step / self.stage.steps
@@ -60,8 +60,9 @@ class SelfForgedModule(L.LightningModule):
             self.log(f"loss/{name}", part, prog_bar=True)
         return losses.total
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Take the new weights into the average."""
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step, then take the new weights into the average: callbacks at the end of a batch save both."""
+        super().optimizer_step(*args, **kwargs)
         self.average.update(self.model)
 
     def configure_optimizers(self) -> Any:
@@ -109,6 +110,8 @@ class SaveStage(L.Callback):
         if step == module.stage.steps and trainer.is_global_zero:
             module.model.load_trainable_state(module.average.weights)
             save_checkpoint(module.model, self.folder / "model", trained_with=self.trained_with)
+        if step == module.stage.steps:
+            trainer.strategy.barrier("model written")  # the next stage of every process reads it
 
 
 class ForgedBatches(L.LightningDataModule):

@@ -9,6 +9,7 @@ images says how well it tells labels, and its authentic ones, forged on the spot
 """
 
 import hashlib
+import json
 import logging
 import shutil
 import signal
@@ -26,12 +27,13 @@ import yaml
 from rich.progress import Progress
 
 from vilaco import __version__
+from vilaco.data.forge import PhotoPool
 from vilaco.data.forging import AUTHENTIC_PIXEL, TAMPERED_PIXEL, UNKNOWN_PIXEL, ForgedAndReal, RealImage
 from vilaco.data.loading import WeakRecord
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
 from vilaco.encoders import load_encoder
 from vilaco.encoders.base import VisionLanguageEncoder
-from vilaco.errors import ConfigError, DataError
+from vilaco.errors import ConfigError, DataError, ModelError
 from vilaco.evaluation.calibrate import calibrate, write_calibrated
 from vilaco.evaluation.image_metrics import ImageScores, image_auc
 from vilaco.files import write_atomically
@@ -40,13 +42,14 @@ from vilaco.localizer import Localizer
 from vilaco.method.checkpoint import CONFIG, load_checkpoint
 from vilaco.method.vilaco import ViLaCo, ViLaCoConfig
 from vilaco.runtimes.torch import TorchRuntime
-from vilaco.training.callbacks import LAST, ProgressBar, StepLines, write_json
+from vilaco.training.callbacks import LAST, PREVIOUS, ProgressBar, StepLines, write_json
 from vilaco.training.recipe import Recipe, SelfTrainingConfig
 from vilaco.training.run import (
     RECIPE_FILE,
     RUN_FILE,
     TrainingSummary,
     check_folder,
+    is_first_process,
     make_trainer,
     quiet_lightning,
     read_images,
@@ -54,7 +57,7 @@ from vilaco.training.run import (
 )
 from vilaco.training.self_forged import ForgedBatches, SaveStage, SelfForgedModule
 
-STAGES = "stages"
+STAGES, SOURCES_FILE = "stages", "sources.json"
 
 
 def pseudo_mask(localization_map: np.ndarray, *, tampered_share: float, unknown_share: float) -> np.ndarray:
@@ -131,25 +134,32 @@ def train_by_forging(
         records: Labelled images; masks, if any, are not looked at. The authentic ones are forged from too. None at
             all where the recipe has no rounds of self-training and ``photos`` are given.
         recipe: The whole configuration; its ``self_training`` must be set.
-        out: Run folder: ``model/``, ``stages/``, ``logs/``, ``recipe.yaml``, ``run.json``.
+        out: Run folder: ``model/``, ``stages/``, ``recipe.yaml``, ``run.json``, ``sources.json``.
         photos: More authentic photos to forge from.
         segments: Human segmentations of some photos, for the shapes of forgeries.
         start_from: A model folder of the same network to start with, in place of the first stage.
-        resume: Go on where the run in this folder stopped.
+        resume: Go on where the run in this folder stopped, with the photos, segments and model it began with.
         devices: GPUs, or CPU processes where there is no GPU, per node.
         num_nodes: Machines.
         encoder: A loaded encoder to share.
         progress: Where to show how far it is.
 
     Raises:
-        DataError: If fewer than 8 images can be read, or only one kind.
-        ConfigError: If ``out`` holds another run and ``resume`` is off, or the other way round.
+        DataError: If fewer than 8 images can be read, or only one kind, or none of the segmentations fits.
+        ConfigError: If ``out`` holds another run and ``resume`` is off, or the other way round, or if ``photos``,
+            ``segments`` or ``start_from`` are given anew on a resume.
         ModelError: If ``start_from`` does not fit.
     """
     course = recipe.self_training
     assert course is not None, "callers choose by it"
     assert isinstance(recipe.model, ViLaCoConfig), "the recipe has checked this"
-    check_folder(out, resume=resume, started=RECIPE_FILE)
+    first = is_first_process()
+    if first:
+        check_folder(out, resume=resume, started=RECIPE_FILE)
+    if resume and (out / SOURCES_FILE).exists():
+        if photos or segments or start_from:
+            raise ConfigError(f"{out}: goes on with the photos, segments and model it began with; leave them out")
+        photos, segments, start_from = _read_sources(out / SOURCES_FILE)
     shown = [] if progress is None else [StepLines() if progress.disable else ProgressBar(refresh_rate=10)]
     progress = progress or Progress(disable=True)
     settings = recipe.training
@@ -159,11 +169,16 @@ def train_by_forging(
     if usable:
         keep, held_out = split_held_out(records, usable, share=settings.validation_share, seed=settings.seed)
     facts = _facts(recipe, keep, held_out, [str(error) for error in skipped], photos, start_from)
-    if not resume:
-        write_atomically(out / RECIPE_FILE, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode())
-        write_json(out / RUN_FILE, facts)
     encoder = (encoder or load_encoder(recipe.model.encoder)).to("cuda" if torch.cuda.is_available() else "cpu")
-    hosts = sorted({*photos, *(record.path for record in keep if record.label == AUTHENTIC)})
+    own = {record.path.absolute() for record in keep if record.label == AUTHENTIC}
+    hosts = sorted({path.absolute() for path in photos} - {record.path.absolute() for record in held_out} | own)
+    PhotoPool(hosts, segments=segments)  # says what is wrong with them before anything is written
+    if start_from is not None:
+        _take_up(ViLaCo(recipe.model, encoder), start_from)  # likewise
+    if first and not resume:
+        write_json(out / SOURCES_FILE, _sources(photos, segments, start_from))
+        write_json(out / RUN_FILE, facts)
+        write_atomically(out / RECIPE_FILE, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode())
 
     started = time.monotonic()
     previous = start_from
@@ -176,6 +191,7 @@ def train_by_forging(
         real: list[RealImage] = []
         if keep and previous is not None:
             teacher = Localizer(TorchRuntime.load(previous, encoder=encoder), name="teacher")
+            progress.start()
             task = progress.add_task("drawing pseudo-masks", total=len(keep))
             real = draw_pseudo_masks(teacher, keep, course, progress=partial(progress.advance, task))
         seed = settings.seed + 1000 * number
@@ -185,7 +201,7 @@ def train_by_forging(
         torch.manual_seed(settings.seed)
         model = ViLaCo(recipe.model, encoder)
         if previous is not None:
-            model.load_trainable_state(load_checkpoint(previous, encoder)[0].trainable_state())
+            _take_up(model, previous)
         module = SelfForgedModule(model, stage, course.objective, seed=seed)
         loader = ForgedBatches(examples, steps=stage.steps, num_workers=course.num_workers)
         last = folder / LAST
@@ -207,10 +223,13 @@ def train_by_forging(
                 signal.signal(signal.SIGINT, handler)
         if trainer.interrupted:
             return TrainingSummary(out / "model", None, None, skipped, interrupted=True)
-        last.unlink(missing_ok=True)
+        for checkpoint in (last, folder / PREVIOUS):
+            checkpoint.unlink(missing_ok=True)
         previous = folder / "model"
     assert previous is not None
     validation_auc = None
+    if not first:
+        return TrainingSummary(out / "model", None, validation_auc, skipped, interrupted=False)
     if held_out:
         localizer = Localizer(TorchRuntime.load(previous, encoder=encoder), name="trained")
         validation_auc = _held_out_auc(localizer, held_out, progress)
@@ -222,7 +241,35 @@ def train_by_forging(
     return TrainingSummary(out / "model", None, validation_auc, skipped, interrupted=False)
 
 
+def _take_up(model: ViLaCo, folder: Path) -> None:
+    """Load the weights of a model folder into a network.
+
+    Raises:
+        ModelError: If the folder holds another network.
+    """
+    state, wanted = load_checkpoint(folder, model.encoder)[0].trainable_state(), model.trainable_state()
+    for name in sorted(state.keys() | wanted.keys()):
+        if name not in state or name not in wanted or state[name].shape != wanted[name].shape:
+            raise ModelError(f"{folder}: not the recipe's network; they differ in {name}")
+    model.load_trainable_state(state)
+
+
+def _sources(photos: Sequence[Path], segments: Path | None, start_from: Path | None) -> dict[str, Any]:
+    """What a run is made from besides its data, for a resume; it is not part of the model."""
+    folders = {"segments": segments, "start_from": start_from}
+    absolute = {name: None if path is None else str(path.absolute()) for name, path in folders.items()}
+    return {"photos": [str(path.absolute()) for path in photos], **absolute}
+
+
+def _read_sources(path: Path) -> tuple[list[Path], Path | None, Path | None]:
+    """Photos, segments and model that :func:`_sources` wrote down."""
+    kept = json.loads(path.read_bytes())
+    segments, start_from = (None if kept[name] is None else Path(kept[name]) for name in ("segments", "start_from"))
+    return [Path(photo) for photo in kept["photos"]], segments, start_from
+
+
 def _held_out_auc(localizer: Localizer, held_out: Sequence[WeakRecord], progress: Progress) -> float:
+    progress.start()
     task = progress.add_task("judging held-out images", total=len(held_out))
     scores = []
     for record in held_out:

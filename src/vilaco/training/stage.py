@@ -1,4 +1,4 @@
-"""Settings of one stage of a training in stages."""
+"""Settings of the stages of a training in stages."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,5 +13,19 @@ class StageConfig(BaseModel):
     warmup_steps: int = Field(100, ge=1)
     weight_decay: float = Field(0.01, ge=0)
     gradient_clip: float = Field(1.0, gt=0)
-    average_decay: float = Field(0.998, ge=0, lt=1)  # of the weight average, which is what is saved
+    average_decay: float = Field(0.99, ge=0, lt=1)  # of the weight average, which is what is saved
     save_every: int = Field(100, ge=1)  # steps
+
+
+class ForgedStageConfig(StageConfig):
+    """The first stage, on self-made forgeries alone."""
+
+    steps: int = Field(1500, ge=1)
+
+
+class RoundConfig(StageConfig):
+    """A round of self-training, which starts from what was learned before."""
+
+    steps: int = Field(300, ge=1)
+    learning_rate: float = Field(5e-4, gt=0)
+    warmup_steps: int = Field(30, ge=1)

@@ -1,0 +1,451 @@
+"""Training by forging and rounds of self-training on a tiny network: it runs, resumes, learns, and sees no mask."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from pictures import make_photo
+from vilaco.data.forging import ForgedAndReal, StreamConfig
+from vilaco.data.formats import read_dataset
+from vilaco.data.loading import weaken
+from vilaco.encoders import EncoderConfig, load_encoder
+from vilaco.encoders.base import VisionLanguageEncoder
+from vilaco.errors import ConfigError, DataError, ModelError
+from vilaco.images import load_photo
+from vilaco.localizer import Localizer
+from vilaco.method.checkpoint import save_checkpoint
+from vilaco.method.self_forged import SelfForgedObjectiveConfig, self_forged_losses
+from vilaco.method.vilaco import ViLaCo, ViLaCoConfig
+from vilaco.runtimes.torch import TorchRuntime
+from vilaco.training.callbacks import LAST
+from vilaco.training.recipe import Recipe, load_recipe
+from vilaco.training.self_forged import SaveStage, SelfForgedModule, WeightAverage
+from vilaco.training.self_training import SOURCES_FILE, draw_pseudo_masks, pseudo_mask, train_by_forging
+from vilaco.training.stage import StageConfig
+
+WEIGHTS = "model/model.safetensors"
+STEPS = 150  # of overfitting
+
+
+def tiny_settings(tiny_forensic: dict[str, Any], **changes: Any) -> list[str]:
+    """Overrides of the recipe ``default``: two stages of three steps."""
+    values = {
+        **{f"model.{name}": value for name, value in tiny_forensic.items()},
+        "training.precision": "32-true",
+        "training.validation_share": 0.25,
+        "self_training.stream.batch_size": 6,
+        "self_training.stream.real_share": 0.67,
+        "self_training.stream.sizes": [[64, 96], [96, 64]],
+        "self_training.rounds": 1,
+        "self_training.num_workers": 0,
+        "self_training.forged": {"steps": 3, "warmup_steps": 1, "save_every": 2},
+        "self_training.round": {"steps": 3, "warmup_steps": 1, "save_every": 1, "learning_rate": 5e-4},
+        **changes,
+    }
+    return [f"{name}={yaml.safe_dump(value, default_flow_style=True, width=10**6)}" for name, value in values.items()]
+
+
+@pytest.fixture
+def recipe(tiny_forensic: dict[str, Any]) -> Recipe:
+    return load_recipe("default", overrides=tiny_settings(tiny_forensic))
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_clip: Path) -> VisionLanguageEncoder:
+    return load_encoder(EncoderConfig(family="clip", checkpoint=str(tiny_clip)))
+
+
+def assert_same_weights(first: Path, second: Path) -> None:
+    a, b = load_file(first / WEIGHTS), load_file(second / WEIGHTS)
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+@contextmanager
+def killed_after(steps: int) -> Iterator[None]:
+    """Break off a run, as a kill would, when it has done so many steps and saved what it saves there."""
+    save: Callable[..., None] = SaveStage.on_train_batch_end
+    done = []
+
+    def save_then_stop(self: SaveStage, *arguments: Any) -> None:
+        save(self, *arguments)
+        done.append(1)
+        if len(done) == steps:
+            raise RuntimeError("killed")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SaveStage, "on_train_batch_end", save_then_stop)
+        with pytest.raises(RuntimeError, match="killed"):
+            yield
+
+
+@pytest.fixture(scope="module")
+def piles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve authentic and twelve tampered photos with grain, some of them tall; the tampered ones have masks."""
+    rng, root = np.random.default_rng(0), tmp_path_factory.mktemp("course") / "piles"
+    for folder in ("authentic", "tampered", "masks"):
+        (root / folder).mkdir(parents=True)
+    lines = ["path,label,mask"]
+    for index in range(12):
+        height, width = (72, 104) if index % 3 else (104, 72)
+        for label, name in enumerate(("authentic", "tampered")):
+            pixels = np.clip(make_photo(rng, height, width) + rng.normal(0, 8, (height, width, 3)), 0, 255)
+            mask = np.zeros((height, width), np.uint8)
+            if label:
+                top, left = rng.integers(8, 32, 2)
+                pixels[top : top + 32, left : left + 32] = cv2.GaussianBlur(pixels, (0, 0), 3)[:32, :32]
+                mask[top : top + 32, left : left + 32] = 255
+                cv2.imwrite(str(root / f"masks/{index:02d}.png"), mask)
+            cv2.imwrite(str(root / name / f"{index:02d}.png"), pixels.astype(np.uint8))
+            lines.append(f"{name}/{index:02d}.png,{label},{f'masks/{index:02d}.png' if label else ''}")
+    (root / "manifest.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def whole(
+    piles: Path, tiny_forensic: dict[str, Any], encoder: VisionLanguageEncoder, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Run folder of a course that nothing interrupted."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    recipe = load_recipe("default", overrides=tiny_settings(tiny_forensic))
+    summary = train_by_forging(read_dataset(piles), recipe, out, encoder=encoder)
+    assert not summary.interrupted
+    assert 0 <= summary.validation_image_auc <= 1
+    return out
+
+
+def test_a_course_leaves_a_model_that_loads_alone_and_no_encoder(whole: Path, piles: Path) -> None:
+    assert sorted(path.name for path in (whole / "stages").iterdir()) == ["0", "1"]
+    assert not list(whole.rglob("*.ckpt"))
+    for folder in (whole, whole / "stages/0", whole / "stages/1"):
+        state = load_file(folder / WEIGHTS)
+        assert not [name for name in state if name.startswith("encoder.")]
+        assert all(torch.isfinite(value).all() for value in state.values())
+    assert_same_weights(whole, whole / "stages/1")
+    first, second = (load_file(whole / "stages" / stage / WEIGHTS) for stage in "01")
+    assert any(not torch.equal(first[name], second[name]) for name in first)
+    run = json.loads((whole / "run.json").read_text())
+    assert run["train_images"] == {"label_0": 9, "label_1": 9}
+    assert run["validation_images"] == {"label_0": 3, "label_1": 3}
+    result = Localizer.load(whole / "model")(piles / "tampered/00.png")
+    assert result.localization_map.shape == (104, 72)
+
+
+def test_deleting_every_mask_changes_no_weight(
+    whole: Path, piles: Path, recipe: Recipe, encoder: VisionLanguageEncoder, tmp_path: Path
+) -> None:
+    copied = shutil.copytree(piles, tmp_path / "piles")
+    shutil.rmtree(copied / "masks")
+    records = read_dataset(copied)
+    assert any(record.mask for record in read_dataset(piles))
+    train_by_forging(records, recipe, tmp_path / "run", encoder=encoder)
+    for stage in ("stages/0", "stages/1", "."):
+        assert_same_weights(whole / stage, tmp_path / "run" / stage)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        1,  # before anything was saved
+        2,  # inside the first stage, right after a save
+        3,  # at the end of the first stage, its model written
+        4,  # inside the round
+        5,
+    ],
+)
+def test_a_killed_course_resumes_to_the_same_weights(
+    steps: int,
+    whole: Path,
+    piles: Path,
+    recipe: Recipe,
+    encoder: VisionLanguageEncoder,
+    tmp_path: Path,
+) -> None:
+    out, records = tmp_path / "run", read_dataset(piles)
+    with killed_after(steps):
+        train_by_forging(records, recipe, out, encoder=encoder)
+    assert not (out / "model").exists()
+    if steps == 2:
+        kept = torch.load(out / "stages/0" / LAST, weights_only=True)
+        assert kept["global_step"] == kept["average"]["updates"] == 2  # the average has the last step too
+    with pytest.raises(ConfigError, match="go on with --resume"):
+        train_by_forging(records, recipe, out, encoder=encoder)
+    train_by_forging(records, recipe, out, resume=True, encoder=encoder)
+    for stage in ("stages/0", "stages/1", "."):
+        assert_same_weights(whole / stage, out / stage)
+
+
+def test_ctrl_c_ends_a_course_that_can_be_resumed(
+    whole: Path, piles: Path, recipe: Recipe, encoder: VisionLanguageEncoder, tmp_path: Path
+) -> None:
+    out, records = tmp_path / "run", read_dataset(piles)
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SaveStage, "on_train_batch_end", _press_ctrl_c)
+        assert train_by_forging(records, recipe, out, encoder=encoder).interrupted
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert not (out / "model").exists()
+    assert not train_by_forging(records, recipe, out, resume=True, encoder=encoder).interrupted
+    assert_same_weights(whole, out)
+
+
+def _press_ctrl_c(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_worker_processes_change_no_weight(
+    whole: Path, piles: Path, tiny_forensic: dict[str, Any], encoder: VisionLanguageEncoder, tmp_path: Path
+) -> None:
+    recipe = load_recipe("default", overrides=tiny_settings(tiny_forensic, **{"self_training.num_workers": 2}))
+    train_by_forging(read_dataset(piles), recipe, tmp_path / "run", encoder=encoder)
+    assert_same_weights(whole, tmp_path / "run")
+
+
+def test_two_processes_train_one_model(piles: Path, tiny_forensic: dict[str, Any], tmp_path: Path) -> None:
+    """The second process begins the run that the first has begun, and may write nothing of it."""
+    out, settings = tmp_path / "run", tiny_settings(tiny_forensic, **{"self_training.forged": {"steps": 1}})
+    chosen = [part for setting in settings for part in ("--set", setting)]
+    command = [sys.executable, "-m", "vilaco", "train", str(piles), "--recipe", "default", "--out", str(out), *chosen]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(
+        [*command, "--devices", "2"], env=environment, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith(f"{out / 'model'}  held-out I-AUC")
+    assert len(ended.stdout.splitlines()) == 1
+    assert_same_weights(out, out / "stages/1")
+
+
+def test_bfloat16_trains_and_still_measures_in_float32(
+    whole: Path, piles: Path, tiny_forensic: dict[str, Any], encoder: VisionLanguageEncoder, tmp_path: Path
+) -> None:
+    recipe = load_recipe("default", overrides=tiny_settings(tiny_forensic, **{"training.precision": "bf16-mixed"}))
+    train_by_forging(read_dataset(piles), recipe, tmp_path / "run", encoder=encoder)
+    exact, rounded = load_file(whole / WEIGHTS), load_file(tmp_path / "run" / WEIGHTS)
+    for name, value in rounded.items():
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, exact[name], atol=1e-2, rtol=0)  # six steps apart in rounding alone
+    model = TorchRuntime.load(whole / "model", encoder=encoder).model
+    assert isinstance(model, ViLaCo)
+    pixels = torch.randint(200, 202, (1, 3, 16, 16)).float()  # bfloat16 cannot tell the two apart
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        seen: list[torch.Tensor] = []
+        model.residuals.front_end.evidence.register_forward_hook(lambda *arguments: seen.append(arguments[2]))
+        model.residuals.front_end(pixels)
+    with torch.no_grad():
+        assert torch.equal(seen[0], model.residuals.front_end.evidence(pixels))
+
+
+def test_nothing_resumes_where_nothing_was(
+    piles: Path, recipe: Recipe, encoder: VisionLanguageEncoder, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"nothing to resume, recipe\.yaml is missing"):
+        train_by_forging(read_dataset(piles), recipe, tmp_path, resume=True, encoder=encoder)
+
+
+@pytest.fixture
+def more_photos(tmp_path: Path) -> list[Path]:
+    rng, folder = np.random.default_rng(9), tmp_path / "holiday"
+    folder.mkdir()
+    for index in range(3):
+        cv2.imwrite(str(folder / f"{index}.png"), make_photo(rng, 100, 140))
+    return sorted(folder.iterdir())
+
+
+def test_from_a_model_the_rounds_follow_at_once_and_a_resume_remembers_it(
+    whole: Path,
+    piles: Path,
+    recipe: Recipe,
+    encoder: VisionLanguageEncoder,
+    more_photos: list[Path],
+    tmp_path: Path,
+) -> None:
+    records, sources = read_dataset(piles), {"photos": more_photos, "start_from": whole / "stages/0/model"}
+    train_by_forging(records, recipe, tmp_path / "a", **sources, encoder=encoder)
+    assert [path.name for path in (tmp_path / "a/stages").iterdir()] == ["0"]
+    start, end = load_file(whole / "stages/0" / WEIGHTS), load_file(tmp_path / "a" / WEIGHTS)
+    changes = [(end[name] - start[name]).abs().max().item() for name in start]
+    assert 0 < max(changes) < 0.02  # three steps of 5e-4 away from where it began
+    with killed_after(2):
+        train_by_forging(records, recipe, tmp_path / "b", **sources, encoder=encoder)
+    assert json.loads((tmp_path / "b" / SOURCES_FILE).read_text())["photos"] == [str(path) for path in more_photos]
+    with pytest.raises(ConfigError, match="the photos, segments and model it began with"):
+        train_by_forging(records, recipe, tmp_path / "b", photos=more_photos, resume=True, encoder=encoder)
+    train_by_forging(records, recipe, tmp_path / "b", resume=True, encoder=encoder)
+    assert_same_weights(tmp_path / "a", tmp_path / "b")
+    config = (tmp_path / "b/model/config.json").read_text()
+    assert str(tmp_path) not in config  # a model tells nobody where its photos lay
+
+
+def test_what_cannot_begin_leaves_no_run_behind(
+    piles: Path,
+    recipe: Recipe,
+    tiny_forensic: dict[str, Any],
+    encoder: VisionLanguageEncoder,
+    tiny_model: Path,
+    tmp_path: Path,
+) -> None:
+    records, out = read_dataset(piles), tmp_path / "run"
+    with pytest.raises(ModelError, match="not the recipe's network"):
+        train_by_forging(records, recipe, out, start_from=tiny_model, encoder=encoder)
+    other = {**tiny_forensic, "residuals": {**tiny_forensic["residuals"], "channels": 24}}
+    save_checkpoint(ViLaCo(ViLaCoConfig.model_validate(other), encoder), tmp_path / "other")
+    with pytest.raises(ModelError, match=r"differ in copy_move\.compare\.weight"):
+        train_by_forging(records, recipe, out, start_from=tmp_path / "other", encoder=encoder)
+    with pytest.raises(DataError, match="no such folder of segmentations"):
+        train_by_forging(records, recipe, out, segments=tmp_path / "gone", encoder=encoder)
+    with pytest.raises(DataError, match="no tampered image"):
+        train_by_forging([r for r in records if not r.label], recipe, out, encoder=encoder)
+    assert not out.exists()
+
+
+def test_held_out_photos_are_not_forged_from_even_where_given_again(
+    piles: Path, recipe: Recipe, encoder: VisionLanguageEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hosts: list[tuple[Path, ...]] = []
+    build = ForgedAndReal.__init__
+
+    def spy(self: ForgedAndReal, photos: list[Path], *arguments: Any, **settings: Any) -> None:
+        hosts.append(tuple(photos))
+        build(self, photos, *arguments, **settings)
+
+    monkeypatch.setattr(ForgedAndReal, "__init__", spy)
+    photos = sorted((piles / "authentic").iterdir())
+    with killed_after(1):
+        train_by_forging(read_dataset(piles), recipe, tmp_path / "run", photos=photos, encoder=encoder)
+    assert len(hosts[0]) == 9
+
+
+def test_without_rounds_photos_alone_are_enough(
+    recipe: Recipe,
+    tiny_forensic: dict[str, Any],
+    encoder: VisionLanguageEncoder,
+    more_photos: list[Path],
+    tmp_path: Path,
+) -> None:
+    recipe = load_recipe("default", overrides=tiny_settings(tiny_forensic, **{"self_training.rounds": 0}))
+    summary = train_by_forging([], recipe, tmp_path / "run", photos=more_photos, encoder=encoder)
+    assert summary.validation_image_auc is None
+    assert (tmp_path / "run" / WEIGHTS).is_file()
+    with pytest.raises(DataError, match="no photos to forge from"):
+        train_by_forging([], recipe, tmp_path / "none", encoder=encoder)
+
+
+def test_a_pseudo_mask_by_hand() -> None:
+    map_ = np.array([[0.1, 0.4, 0.4], [0.9, 0.2, 0.3]])
+    mask = pseudo_mask(map_, tampered_share=1 / 3, unknown_share=1 / 3)
+    assert mask.tolist() == [[0, 1, 255], [1, 0, 255]]  # of two equal ones the first
+    assert mask.dtype == np.uint8
+    assert pseudo_mask(map_, tampered_share=0.01, unknown_share=0).tolist() == [[0, 0, 0], [1, 0, 0]]  # one at least
+    assert pseudo_mask(map_, tampered_share=0.99, unknown_share=0.99).tolist() == [[1, 1, 1], [1, 1, 1]]
+
+
+def test_pseudo_masks_are_the_teachers_highest_pixels_on_tampered_images_alone(
+    whole: Path, piles: Path, recipe: Recipe, encoder: VisionLanguageEncoder
+) -> None:
+    usable, _ = weaken(read_dataset(piles)[:4])
+    teacher = Localizer(TorchRuntime.load(whole / "stages/0/model", encoder=encoder), name="teacher")
+    calls: list[int] = []
+    drawn = draw_pseudo_masks(teacher, usable, recipe.self_training, progress=lambda: calls.append(1))
+    assert len(calls) == 4
+    assert [image.pseudo_mask is None for image in drawn] == [not record.label for record in usable]
+    for image in drawn:
+        if image.pseudo_mask is None:
+            continue
+        height, width = load_photo(image.record.path).upright_size
+        assert image.pseudo_mask.shape == (height // 2, width // 2)
+        counts = [(image.pseudo_mask == value).mean() for value in (1, 255)]
+        np.testing.assert_allclose(counts, [0.06, 0.08], atol=0.001)
+        map_ = cv2.resize(teacher(image.record.path).localization_map, (width // 2, height // 2))
+        assert map_[image.pseudo_mask == 1].min() >= map_[image.pseudo_mask == 255].max()
+        assert map_[image.pseudo_mask == 255].min() >= map_[image.pseudo_mask == 0].max()
+
+
+def test_the_average_by_hand_and_wherever_the_network_goes(
+    tiny_forensic: dict[str, Any], encoder: VisionLanguageEncoder
+) -> None:
+    model = ViLaCo(ViLaCoConfig.model_validate(tiny_forensic), encoder)
+    average = WeightAverage(model, decay=0.25)
+    name = "coarse_head.classifier.1.bias"
+    bias = model.coarse_head.classifier[1].bias
+    expected = bias.item()
+    for step, value in enumerate((1.0, 2.0, 4.0), start=1):
+        with torch.no_grad():
+            bias.fill_(value)
+        average.update(model)
+        kept = min(0.25, (1 + step) / (10 + step))  # 2/11, 3/12, then the decay
+        expected = kept * expected + (1 - kept) * value
+        assert average.weights[name].item() == pytest.approx(expected)
+    assert not any(key.startswith("encoder.") for key in average.weights)
+
+    class Elsewhere:
+        """A network that was moved to another device after its average was begun, as trainers do."""
+
+        def trainable_state(self) -> dict[str, torch.Tensor]:
+            return {key: value.to("meta") for key, value in model.trainable_state().items()}
+
+    average.update(Elsewhere())  # type: ignore[arg-type]
+    assert {value.device.type for value in average.weights.values()} == {"meta"}
+
+
+def test_the_rate_climbs_then_falls(tiny_forensic: dict[str, Any], encoder: VisionLanguageEncoder) -> None:
+    model = ViLaCo(ViLaCoConfig.model_validate(tiny_forensic), encoder)
+    module = SelfForgedModule(model, StageConfig(steps=14, warmup_steps=4), SelfForgedObjectiveConfig(), seed=0)
+    rates = [module._rate(step) for step in range(15)]
+    np.testing.assert_allclose(rates[:6], [0.25, 0.5, 0.75, 1.0, 1.0, 0.9])
+    np.testing.assert_allclose(rates[-2:], [0.1, 0.02])
+
+
+def test_eight_forgeries_are_overfitted(
+    piles: Path, tiny_forensic: dict[str, Any], encoder: VisionLanguageEncoder
+) -> None:
+    stream = ForgedAndReal(
+        sorted((piles / "authentic").iterdir()),
+        [],
+        view_size=64,
+        config=StreamConfig.model_validate(
+            {"batch_size": 8, "sizes": [[64, 96]], "forge": {"tampered_share": 1.0, "min_area": 0.05}}
+        ),
+        seed=1,
+    )
+    examples = [stream[number] for number in range(8)]
+    view, pixels, mask = (
+        torch.stack([torch.from_numpy(e[name]) for e in examples]) for name in ("view", "pixels", "mask")
+    )
+    torch.manual_seed(0)
+    model = ViLaCo(ViLaCoConfig.model_validate(tiny_forensic), encoder)
+    frozen = {name: value.clone() for name, value in encoder.state_dict().items()}
+    optimiser = torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), lr=4e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=STEPS)
+    config, labels = SelfForgedObjectiveConfig(consistency=0), torch.ones(8)
+    for step in range(STEPS):
+        losses = self_forged_losses(
+            model(view.float() / 255, pixels.float()), labels, mask, config, progress=step / STEPS
+        )
+        optimiser.zero_grad()
+        losses.total.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+    with torch.no_grad():
+        drawn = model.eval()(view.float() / 255, pixels.float()).localization_logits > 0
+    truth = mask == 1
+    f1 = 2 * (drawn & truth).sum((1, 2)) / (drawn.sum((1, 2)) + truth.sum((1, 2)))
+    assert f1.mean() > 0.9
+    assert all(torch.equal(value, frozen[name]) for name, value in encoder.state_dict().items())
