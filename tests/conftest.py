@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pictures import make_photo
+from vilaco.calibration import Calibration
 from vilaco.images import encode_jpeg
 
 
@@ -96,4 +97,60 @@ def tiny_model(tiny_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     )
     folder = tmp_path_factory.mktemp("tiny_model")
     save_checkpoint(ViLaCo(config), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pixel_model(tiny_clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Model folder of an untrained ViLaCo that reads the stored pixels, with maps that are not flat."""
+    import torch
+
+    from vilaco.method.checkpoint import save_checkpoint
+    from vilaco.method.vilaco import ViLaCo, ViLaCoConfig
+
+    torch.manual_seed(0)
+    heads = {"num_heads": 4}
+    config = ViLaCoConfig.model_validate(
+        {
+            "encoder": {"family": "clip", "checkpoint": str(tiny_clip)},
+            "image_size": 64,
+            "adapter": heads,
+            "text_attention": heads,
+            "residuals": {},
+            "copy_move": {},
+        }
+    )
+    model = ViLaCo(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "norm" in name and not name.startswith("encoder."):
+                parameter.add_(torch.randn_like(parameter) / 4)
+        model.fine_head.decoder.out.weight.mul_(30)
+    folder = tmp_path_factory.mktemp("pixel_model")
+    save_checkpoint(model, folder)
+    (folder / "README.md").write_text("# Model card: untrained\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exported_pixel_model(pixel_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """:func:`pixel_model`, exported."""
+    from vilaco.training.export import export_model
+
+    folder = tmp_path_factory.mktemp("exported_pixel_model")
+    export_model(pixel_model, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exported_tiny_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """:func:`tiny_model`, calibrated somehow and exported."""
+    from vilaco.evaluation.calibrate import write_calibrated
+    from vilaco.training.export import export_model
+
+    calibrated, folder = (tmp_path_factory.mktemp(name) for name in ("calibrated_tiny_model", "exported_tiny_model"))
+    scores = tuple(i / 20 for i in range(20))
+    calibration = Calibration(slope=2, offset=1, map_shift=1.5, authentic_scores=scores, tampered_scores=scores)
+    write_calibrated(tiny_model, calibrated, calibration)
+    export_model(calibrated, folder)
     return folder

@@ -81,6 +81,16 @@ def refuse_clashes(images: Iterable[FoundImage]) -> None:
             )
 
 
+def refuse_filled(folder: Path) -> None:
+    """Refuse a folder in which something else lies.
+
+    Raises:
+        DataError: If ``folder`` is not a new or an empty folder.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder}: exists and is not an empty folder; a model is not mixed with other files")
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that at any moment, even after a power cut, it is the old one or the new one, whole.
 

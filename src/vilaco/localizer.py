@@ -11,7 +11,7 @@ from vilaco.calibration import Calibration, Thresholds
 from vilaco.errors import ConfigError
 from vilaco.images import Photo, load_photo, resize_map, resize_pixels
 from vilaco.result import Result
-from vilaco.runtimes import Runtime
+from vilaco.runtimes import Runtime, load_runtime
 from vilaco.weights import DEFAULT, find_model
 
 
@@ -62,7 +62,8 @@ class Localizer:
 
         Args:
             name: A shipped model's name, a folder, or a hub name ``org/name[@revision]``.
-            device: A torch device; a GPU when there is one, else the CPU.
+            device: A torch device, for a model that PyTorch runs (see :func:`vilaco.runtimes.load_runtime`); a GPU
+                when there is one, else the CPU.
             max_false_alarms: Share of authentic photos that may be called tampered, in (0, 1); the model's own
                 if ``None``.
 
@@ -71,9 +72,7 @@ class Localizer:
             ModelError: If the model, or the encoder it was trained on, is not to be had.
         """
         model = find_model(name)
-        from vilaco.runtimes.torch import TorchRuntime
-
-        runtime = TorchRuntime.load(model.folder, device=device)
+        runtime = load_runtime(model.folder, device=device)
         return cls(runtime, name=model.name, calibration=runtime.calibration, max_false_alarms=max_false_alarms)
 
     @property
@@ -114,7 +113,7 @@ class Localizer:
         side = (self.runtime.image_size, self.runtime.image_size)
         views = np.stack([resize_pixels(self._seen(photo), side) for photo in photos])
         output = self.runtime(views, [photo.pixels for photo in photos])
-        maps = [np.exp(-np.logaddexp(0.0, -logits)) for logits in output.localization_logits]  # never overflows
+        maps = [sigmoid(logits) for logits in output.localization_logits]
         share = (time.perf_counter() - started) / len(photos)
         return [
             self._result(photo, map_, float(score), seconds=round(before + share, 4))
@@ -140,3 +139,14 @@ class Localizer:
             decision_threshold=self.thresholds.decision,
             authentic_threshold=self.thresholds.authentic,
         )
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """``1 / (1 + exp(-logits))``, any shape; a logit whose exponential overflows gives 0, as it should.
+
+    Example:
+        >>> sigmoid(np.array([-1000.0, 0.0])).tolist()
+        [0.0, 0.5]
+    """
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-logits))

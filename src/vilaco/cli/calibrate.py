@@ -34,13 +34,13 @@ def calibrate(
 
         vilaco calibrate runs/mine/model --authentic held_out/ --check others/ --out runs/mine/calibrated
     """
-    from vilaco.files import find_images
+    from vilaco.files import find_images, refuse_filled
 
     photos = [image.path for image in find_images(authentic)]
     others = [image.path for image in find_images(check)]
     console.require("train", "torch", "transformers", "sklearn")
     from vilaco.evaluation.calibrate import calibrate as fit
-    from vilaco.evaluation.calibrate import refuse_filled, write_calibrated
+    from vilaco.evaluation.calibrate import write_calibrated
     from vilaco.evaluation.verdicts import authentic_verdicts
     from vilaco.localizer import Localizer
     from vilaco.weights import find_model

@@ -55,7 +55,6 @@ def detect(
     found = find_images(paths)
     if out is not None:
         refuse_clashes(found)
-    console.require("train", "torch", "transformers")
 
     from vilaco.errors import ImageError
     from vilaco.files import FoundImage, result_stem, write_atomically

@@ -11,6 +11,7 @@ from vilaco.cli.audit import audit
 from vilaco.cli.calibrate import calibrate
 from vilaco.cli.detect import detect
 from vilaco.cli.evaluate import evaluate
+from vilaco.cli.export import export
 from vilaco.cli.models import app as models
 from vilaco.cli.robustness import robustness
 from vilaco.cli.train import train
@@ -29,6 +30,7 @@ app.command()(calibrate)
 app.command()(evaluate)
 app.command()(robustness)
 app.command()(audit)
+app.command()(export)
 app.add_typer(data.app, name="data")
 app.add_typer(models, name="models")
 

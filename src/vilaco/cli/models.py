@@ -18,11 +18,15 @@ def list_models() -> None:
     """
     import hashlib
 
+    from vilaco.runtimes import MODEL_FILES
     from vilaco.weights import shipped_models
 
     for model in shipped_models():
-        digest = hashlib.sha256((model.folder / "model.safetensors").read_bytes()).hexdigest()
-        typer.echo(f"{model.name}{' (default)' if model.name == DEFAULT else ''}  sha256 {digest}  {model.folder}")
+        typer.echo(f"{model.name}{' (default)' if model.name == DEFAULT else ''}  {model.folder}")
+        for file in (model.folder / name for name in MODEL_FILES if (model.folder / name).is_file()):
+            typer.echo(
+                f"  {file.name}  {file.stat().st_size:,} bytes  sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}"
+            )
 
 
 @app.command()

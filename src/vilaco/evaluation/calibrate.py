@@ -21,10 +21,10 @@ from vilaco.calibration import (
 )
 from vilaco.data.forge import ForgeConfig, PhotoPool, make_example
 from vilaco.data.records import AUTHENTIC, TAMPERED
-from vilaco.errors import DataError
+from vilaco.errors import DataError, ModelError
 from vilaco.evaluation.image_metrics import ImageScores, image_auc
 from vilaco.evaluation.metrics import Bools, Floats
-from vilaco.files import write_atomically
+from vilaco.files import refuse_filled, write_atomically
 from vilaco.images import load_photo
 from vilaco.localizer import Localizer
 
@@ -237,9 +237,12 @@ def write_calibrated(model: Path, out: Path, calibration: Calibration) -> None:
 
     Raises:
         DataError: If ``out`` is not empty.
+        ModelError: If the model is an exported one, whose graphs hold the calibration.
         VilacoError: If a file cannot be written.
     """
     refuse_filled(out)
+    if not (model / "model.safetensors").is_file():
+        raise ModelError(f"{model}: is an exported model; calibrate the one it was exported from, then export again")
     config = json.loads((model / "config.json").read_bytes())
     config.pop("calibration", None)
     for name in ("README.md", "model.safetensors"):
@@ -248,16 +251,6 @@ def write_calibrated(model: Path, out: Path, calibration: Calibration) -> None:
     text = json.dumps(config, indent=2).removesuffix("\n}")
     text += f',\n  "calibration": {calibration.model_dump_json()}\n}}\n'  # on one line, for it holds every score
     write_atomically(out / "config.json", text.encode())
-
-
-def refuse_filled(out: Path) -> None:
-    """Refuse a folder in which something else lies.
-
-    Raises:
-        DataError: If ``out`` is not a new or an empty folder.
-    """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"{out}: exists and is not an empty folder; a calibrated model is not mixed with other files")
 
 
 def _refuse_rates(authentic: int, tampered: int, max_false_alarms: float, max_misses: float) -> None:

@@ -77,15 +77,25 @@ class NativeDecoder(nn.Module):
             Mask logits at 4 pixels a cell, ``(B, 2h, 2w)``.
         """
         patches = self.reduce(tokens).transpose(1, 2).unflatten(2, similarity.shape[2:])
-        coarse = [similarity.to(patches.dtype), patches, native.deep]
-        if native.matches is not None:
-            coarse.append(native.matches)
-        size = (native.shallow.shape[2], native.shallow.shape[3])
-        cells = self.join(torch.cat([native.shallow, *(_resize(part, size) for part in coarse)], dim=1))
-        cells = self.block(F.gelu(self.norm(cells)))
+        coarse = [torch.cat([similarity.to(patches.dtype), patches], dim=1), native.deep]
+        cells = self.block(F.gelu(self.norm(self._joined(native.shallow, coarse, native.matches))))
         size = (native.fine.shape[2], native.fine.shape[3])
         features = _resize(self.to_fine(cells), size) + self.from_fine(native.fine)
         return self.out(F.gelu(self.refine(F.gelu(features)))).squeeze(1)
+
+    def _joined(self, shallow: Tensor, coarse: list[Tensor], matches: Tensor | None) -> Tensor:
+        """``join`` of all parts at the size of ``shallow``, ``(B, channels, h, w)``.
+
+        A 1x1 convolution and a bilinear resize may change places. On the coarse grids it is cheap, and the parts need
+        not lie beside each other at full size.
+        """
+        size = (shallow.shape[2], shallow.shape[3])
+        parts = [shallow, *coarse] if matches is None else [shallow, *coarse, matches]
+        weights = self.join.weight.split([part.shape[1] for part in parts], dim=1)
+        joined = F.conv2d(shallow, weights[0], self.join.bias)
+        for part, weight in zip(coarse, weights[1:], strict=False):
+            joined = joined + _resize(F.conv2d(part, weight), size)
+        return joined if matches is None else joined + F.conv2d(matches, weights[-1])
 
 
 def _resize(features: Tensor, size: tuple[int, int]) -> Tensor:

@@ -2,11 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from vilaco.calibration import Calibration
+from vilaco.errors import ModelError
+
+GRAPH, FRONT_END = "model.onnx", "front_end.onnx"
+"""Files of an exported model; the second only where it reads the stored pixels."""
+WEIGHTS = "model.safetensors"
+"""File of a model that PyTorch runs."""
+MODEL_FILES = (GRAPH, FRONT_END, WEIGHTS)
 
 
 @dataclass(frozen=True)
@@ -49,3 +57,33 @@ class Runtime(Protocol):
             pixels: Their stored pixels, each ``(H, W, 3)`` uint8; not looked at unless ``reads_pixels``.
         """
         ...
+
+
+def load_runtime(folder: Path, *, device: str | None = None) -> Runtime:
+    """Load a model folder: exported graphs with ONNX Runtime, trained weights with PyTorch.
+
+    Args:
+        folder: Holds ``model.onnx``, ``model.safetensors`` or both.
+        device: A torch device. Where the folder has both, the graphs are taken unless one is given.
+
+    Raises:
+        ConfigError: If ``VILACO_THREADS`` is wrong.
+        ModelError: If it is no model folder, is damaged, or cannot run here or on that device.
+    """
+    exported, trained = (folder / GRAPH).is_file(), (folder / WEIGHTS).is_file()
+    if exported and not (trained and device):
+        if device not in (None, "cpu"):
+            raise ModelError(
+                f"{folder}: an exported model runs on the CPU; for {device}, give the folder with {WEIGHTS}"
+            )
+        from vilaco.runtimes.onnx import OnnxRuntime
+
+        return OnnxRuntime.load(folder)
+    try:
+        from vilaco.runtimes.torch import TorchRuntime
+
+        return TorchRuntime.load(folder, device=device)
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"{folder}: is not an exported model, so it needs {error.name}; run: pip install 'vilaco[train]'"
+        ) from None

@@ -8,13 +8,13 @@ import torch
 
 from vilaco.calibration import Calibration
 from vilaco.encoders.base import VisionLanguageEncoder
-from vilaco.images import tile_rows
 from vilaco.matching import self_matches
 from vilaco.method.checkpoint import CONFIG, CheckpointConfig, load_checkpoint
 from vilaco.method.network import NetworkOutput, PatchNetwork
 from vilaco.method.residuals import BLOCK, FINE, HALO
 from vilaco.method.vilaco import ViLaCo, pad_to_blocks
 from vilaco.runtimes import RuntimeOutput
+from vilaco.runtimes.tiles import fill_in_tiles
 
 TILE = 1024
 """Pixels along a side of what goes through the front end at once; bounds memory, changes no result."""
@@ -77,19 +77,18 @@ class TorchRuntime:
     def _native(self, model: ViLaCo, view: torch.Tensor, pixels: np.ndarray) -> NetworkOutput:
         """One picture of any size: the front end in tiles, everything behind it on the whole."""
         assert model.residuals is not None
-        height, width = pixels.shape[:2]
+        front_end = model.residuals.front_end
         padded = pad_to_blocks(torch.from_numpy(pixels).permute(2, 0, 1)[None]).to(self.device)
-        fine: list[list[torch.Tensor]] = []
-        cells: list[list[torch.Tensor]] = []
-        for row in tile_rows(padded.shape[2], padded.shape[3], tile=TILE, halo=HALO):
-            fine.append([])
-            cells.append([])
-            for tile in row:
-                parts = model.residuals.front_end(padded[:, :, tile.outer[0], tile.outer[1]].float())
-                for parts_of_row, part, stride in ((fine[-1], parts[0], FINE), (cells[-1], parts[1], BLOCK)):
-                    rows, columns = tile.inner(stride)
-                    parts_of_row.append(part[:, :, rows, columns])
-        whole_fine, whole_cells = (torch.cat([torch.cat(row, 3) for row in part], 2) for part in (fine, cells))
+        height, width = padded.shape[2:]
+        fine = torch.empty(1, front_end.fine_channels, height // FINE, width // FINE, device=self.device)
+        cells = torch.empty(1, front_end.channels, height // BLOCK, width // BLOCK, device=self.device)
+        fill_in_tiles(
+            (fine, cells),
+            lambda rows, columns: front_end(padded[:, :, rows, columns].float()),
+            (height, width),
+            tile=TILE,
+            halo=HALO,
+        )
         matches = torch.from_numpy(self_matches(pixels))[None].to(self.device) if model.reads_matches else None
-        native = model.native_features(whole_fine, whole_cells, matches)
-        return model.forward_patches(model.encoder.encode_patches(view), (height, width), native)
+        native = model.native_features(fine, cells, matches)
+        return model.forward_patches(model.encoder.encode_patches(view), pixels.shape[:2], native)

@@ -58,7 +58,7 @@ def _fetch(name: str) -> Path:
             snapshot_download(
                 repository,
                 revision=revision or None,
-                allow_patterns=["config.json", "model.safetensors", "README.md"],
+                allow_patterns=["config.json", "model.safetensors", "*.onnx", "README.md"],
             )
         )
     except Exception as error:
