@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 
 from harness import FILES, RESULTS, Row, markdown_table, measure, save_figures, train_once, train_out_of_fold
 from vilaco.data.formats import read_dataset
@@ -34,6 +36,9 @@ from vilaco.evaluation.verdicts import authentic_verdicts
 from vilaco.files import find_images, write_atomically
 from vilaco.images import Photo
 from vilaco.localizer import Localizer
+from vilaco.method.checkpoint import CONFIG, WEIGHTS
+from vilaco.runtimes import GRAPH
+from vilaco.training.export import export_model
 from vilaco.training.recipe import Recipe, load_recipe
 from vilaco.training.run import TrainingSummary
 from vilaco.training.self_training import train_by_forging
@@ -89,9 +94,21 @@ def out_of_fold(data: Path, runs: Path, forged: Path) -> tuple[Predictor, Proven
     )
 
 
+def ship(trained: Path, out: Path) -> Path:
+    """The trained model as it is shipped: weights in half precision, and the ONNX graphs made from them."""
+    if not (out / GRAPH).exists():
+        halved = {name: value.half() for name, value in load_tensors((trained / WEIGHTS).read_bytes()).items()}
+        half = out.with_name("half")
+        write_atomically(half / WEIGHTS, save_tensors(halved))
+        write_atomically(half / CONFIG, (trained / CONFIG).read_bytes())
+        export_model(half, out)
+        write_atomically(out / WEIGHTS, (half / WEIGHTS).read_bytes())
+    return out
+
+
 def shipped(model: Path) -> tuple[Predictor, Provenance]:
-    """The model trained on all of casia1_dev but the share that calibrates it."""
-    localizer = Localizer.load(model, device="cpu")
+    """The model trained on all of casia1_dev but the share that calibrates it, on ONNX Runtime."""
+    localizer = Localizer.load(model)
     return LocalizerPredictor(localizer), Provenance(
         encoder=localizer.encoder_name,
         weights=localizer.fingerprint,
@@ -113,7 +130,7 @@ def background_lines(predictor: Predictor, records: Sequence[Record]) -> list[st
 
 def verdict_lines(model: Path, data: Path) -> list[str]:
     """False alarms and undecided answers on authentic photos of the unseen sets."""
-    localizer = Localizer.load(model, device="cpu")
+    localizer = Localizer.load(model)
     lines = ["| authentic photos of | state | photos | called tampered | cannot tell |", "|---|---|---|---|---|"]
     for name in UNSEEN:
         authentic = [record.path for record in read_dataset(data / name) if record.label == AUTHENTIC]
@@ -135,6 +152,7 @@ def main() -> None:
     forged = train_once([], FORGED, runs / "forged", run=partial(forge, data, None))
     out_of_fold(data, runs, forged)
     model = train_once(read_dataset(data / USERS), ROUNDS, runs / "shipped", run=partial(forge, data, forged))
+    model = ship(model, runs / "exported")
     if arguments.train_only:
         return
 
