@@ -149,8 +149,8 @@ def main() -> None:
     text = """# The shipped model
 
 `python benchmarks/shipped_model.py DATA`. Recipe `default`, encoder `embedded`, image labels and self-made forgeries
-only, one seed. P-F1, I-F1 and I-AUC by profile `wscl`, pixel AUC per tampered image, then the mean; in brackets bootstrap 95%
-intervals over images.
+only, one seed. P-F1, I-F1 and I-AUC by profile `wscl`, pixel AUC per tampered image, then the mean; in brackets bootstrap
+95% intervals over images.
 """
     for name in datasets:
         text += f"\n## {name}\n\n" + "\n".join(markdown_table(reports, name)) + "\n"

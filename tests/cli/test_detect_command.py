@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -152,7 +153,8 @@ def test_interrupt_keeps_what_is_done(tiny_model: Path, tmp_path: Path) -> None:
     for index in range(3000):
         (photos / f"{index:04d}.jpg").write_bytes(picture)
     command = [sys.executable, "-m", "vilaco", "detect", photos, "--model", tiny_model, "--out", out]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what a shell starts in the background ignores Ctrl-C
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     first = process.stdout.readline()
     process.send_signal(signal.SIGINT)
     rest, messages = process.communicate(timeout=60)

@@ -115,4 +115,4 @@ def test_wrong_use_is_one_clear_line(data: Path, arguments: tuple[str, ...], wor
 
 
 def test_help_shows_an_example() -> None:
-    assert "vilaco evaluate --model quick" in run("--help").stdout
+    assert "vilaco evaluate --model research" in run("--help").stdout

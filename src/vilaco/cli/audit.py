@@ -31,7 +31,7 @@ def audit(
     Examples:
         vilaco audit casia1/manifest.csv --out audit
 
-        vilaco audit my_photos --model quick --json
+        vilaco audit my_photos --model research --json
     """
     console.require("train", "sklearn")
     from vilaco.cli.predictors import data_name, load_predictor, require_one

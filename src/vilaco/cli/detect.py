@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from vilaco.cli import console
+from vilaco.weights import DEFAULT
 
 
 class FailOn(StrEnum):
@@ -18,7 +19,7 @@ class FailOn(StrEnum):
 def detect(
     paths: list[str] = typer.Argument(help="Photos, folders or globs.", show_default=False),
     out: Path | None = typer.Option(None, "--out", "-o", help="Write masks, maps, overlays and results.jsonl here."),
-    model: str = typer.Option("quick", "--model", "-m", help="A shipped model, a model folder, or a hub name."),
+    model: str = typer.Option(DEFAULT, "--model", "-m", help="A shipped model, a model folder, or a hub name."),
     max_false_alarms: float | None = typer.Option(
         None,
         metavar="RATE",

@@ -58,7 +58,7 @@ def evaluate(
 
     Examples:
 
-        vilaco evaluate --model quick --data casia1/manifest.csv --profile wscl,full --out results
+        vilaco evaluate --model research --data casia1/manifest.csv --profile wscl,full --out results
 
         vilaco evaluate --predictions other_tool/maps --data casia1/manifest.csv --compare published
     """

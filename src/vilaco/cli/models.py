@@ -3,6 +3,7 @@
 import typer
 
 from vilaco.cli import console
+from vilaco.weights import DEFAULT
 
 app = typer.Typer(no_args_is_help=True, help="Models: what is installed, and what they are made of.")
 
@@ -18,7 +19,7 @@ def list_models() -> None:
     import hashlib
 
     from vilaco.runtimes import MODEL_FILES
-    from vilaco.weights import DEFAULT, shipped_models
+    from vilaco.weights import shipped_models
 
     for model in shipped_models():
         typer.echo(f"{model.name}{' (default)' if model.name == DEFAULT else ''}  {model.folder}")
@@ -30,13 +31,13 @@ def list_models() -> None:
 
 @app.command()
 def card(
-    model: str = typer.Argument("quick", help="A shipped model, a model folder, or a hub name."),
+    model: str = typer.Argument(DEFAULT, help="A shipped model, a model folder, or a hub name."),
 ) -> None:
     """Print a model's card.
 
     Example:
 
-        vilaco models card quick
+        vilaco models card research
     """
     from vilaco.errors import ModelError
     from vilaco.weights import find_model

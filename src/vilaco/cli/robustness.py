@@ -22,7 +22,7 @@ def robustness(
     """Measure a method on every rung of a ladder of degradations; the clean photos come first.
 
     Examples:
-        vilaco robustness --model quick --data casia1/manifest.csv --ladder benco --out results
+        vilaco robustness --model research --data casia1/manifest.csv --ladder benco --out results
 
         vilaco robustness --baseline ela --data casia1/manifest.csv --ladder social --json
     """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vilaco.errors import ModelError
 
-DEFAULT = "quick"
+DEFAULT = "research"
 
 
 @dataclass(frozen=True)
