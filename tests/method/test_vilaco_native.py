@@ -57,7 +57,7 @@ def test_decoder_draws_at_four_pixels_a_cell_from_grids_of_any_shape() -> None:
             fine=torch.randn(2, 8, 2 * h, 2 * w),
             shallow=torch.randn(2, 16, h, w),
             deep=torch.randn(2, 24, -(-h // 2), -(-w // 2)),
-            matches=torch.randn(2, 5, 7, 7),
+            matches=torch.randn(2, 5, h, w),
         )
         similarity, tokens = torch.randn(2, 2, gh, gw), torch.randn(2, gh * gw, 12)
         logits = decoder(similarity, tokens, native)

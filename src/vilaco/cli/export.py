@@ -22,7 +22,7 @@ def export(
     are stored as float16. Before anything is written, the exported model and PyTorch have to agree on pictures of
     several sizes, with --int8 also on the photos given.
 
-    --int8 is for models that read the stored pixels: about twice as fast on large photos, at a small difference, which
+    --int8 is for models that read the stored pixels: faster on large photos, at a small difference, which
     is printed. The photos only fix ranges; no label or mask is needed.
 
     Examples:
