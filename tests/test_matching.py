@@ -1,4 +1,4 @@
-"""Where a picture repeats itself: copies under known transforms, pictures without any, and slow versions of the steps."""
+"""Where a picture repeats itself: copies under known transforms, pictures without any, slow versions of the steps."""
 
 import cv2
 import numpy as np

@@ -13,6 +13,7 @@ from vilaco.data import forging
 from vilaco.data.forging import ForgedAndReal, RealImage, StreamConfig, batches, load_upright
 from vilaco.data.loading import WeakRecord
 from vilaco.images import resize_pixels
+from vilaco.matching import self_matches
 
 SIZES = ((64, 96), (96, 64))
 RED, BLUE = (220, 30, 30), (30, 30, 220)  # far enough apart to survive any JPEG
@@ -94,6 +95,9 @@ def test_a_batch_has_one_size_and_its_examples_agree_with_their_masks(
             assert (example["mask"] == 1).any() == example["label"]
             if not example["real"]:
                 assert set(np.unique(example["mask"])) <= {0, 1}  # of a forgery all is known
+            stored = example["pixels"].transpose(1, 2, 0)
+            np.testing.assert_array_equal(example["matches"], self_matches(stored))
+            assert example["matches"].shape == (5, stored.shape[0] // 8, stored.shape[1] // 8)
     assert sizes == set(SIZES)
 
 
