@@ -86,7 +86,7 @@ def test_a_batch_has_one_size_and_its_examples_agree_with_their_masks(
         assert len(shapes) == 1
         sizes |= {shape[1:] for shape in shapes}
         assert [example["real"] for example in examples] == [1, 1, 1, 1, 0, 0, 0, 0]
-        assert [example["label"] for example in examples[:4]] == [0, 1, 0, 1]  # as many of each
+        assert [example["label"] for example in examples[:4]] == [0, 1, 1, 0]  # as many of each
         for example in examples:
             assert example["pixels"].dtype == example["view"].dtype == example["mask"].dtype == np.uint8
             assert example["mask"].shape == example["pixels"].shape[1:]
@@ -127,7 +127,7 @@ def test_pseudo_masks_follow_their_pixels_through_crop_flip_and_resize(
 ) -> None:
     stream = make_stream(photos, real, resave_share=resave_share)
     agreements = []
-    for step, place in itertools.product(range(30), (1, 3)):
+    for step, place in itertools.product(range(30), (1, 2)):
         example = stream[8 * step + place]
         red = is_red(example["pixels"].transpose(1, 2, 0))
         agreements.append((red == (example["mask"] == 1)).mean())
