@@ -51,7 +51,7 @@ def tiny_forensic(tiny_clip: Path) -> dict[str, Any]:
         "adapter": {"num_heads": 4},
         "text_attention": {"num_heads": 4},
         "residuals": {"channels": 16, "deep_channels": 16, "fine_channels": 8, "depth": 1, "dilations": [1, 2]},
-        "copy_move": {"rings": 3, "orders": 3, "embed_dim": 8, "min_distance": 16, "channels": 8},
+        "copy_move": {"compared": 4, "channels": 8},
         "native_decoder": {"token_channels": 8, "channels": 16, "fine_channels": 8},
     }
 

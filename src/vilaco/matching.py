@@ -79,7 +79,7 @@ def self_matches(pixels: NDArray[np.uint8]) -> Floats:
     transforms = propose_transforms(grey)
     if not transforms:
         return found
-    centres = (np.mgrid[:rows, :columns][::-1].reshape(2, -1).T + 0.5) * CELL * scale - 0.5  # x, y in grey pixels
+    centres = (np.moveaxis(np.mgrid[:rows, :columns][::-1], 0, 2) + 0.5) * CELL * scale - 0.5  # x, y in grey pixels
     end = np.array([columns, rows]) * CELL * scale  # where the last cell ends
     picture = _Windows(grey.astype(np.float32))
     for transform in transforms:
@@ -87,12 +87,14 @@ def self_matches(pixels: NDArray[np.uint8]) -> Floats:
         for matrix in (transform.matrix, np.asarray(cv2.invertAffineTransform(transform.matrix), np.float64)):
             agreement = picture.agreement(matrix)
             agreeing = _to_cells((agreement > 0).astype(np.float32), (rows, columns), end)
-            mean = _to_cells(agreement, (rows, columns), end) / np.maximum(agreeing, 1e-6)
-            partner = (centres @ matrix[:, :2].T + matrix[:, 2] + 0.5) / end * 2.0 - 1.0
+            stronger = agreeing * np.float32(sure) > found[0]
+            if not stronger.any():
+                continue
+            agreeing = agreeing[stronger]
+            mean = _to_cells(agreement, (rows, columns), end)[stronger] / np.maximum(agreeing, 1e-6)
+            partner = (centres[stronger] @ matrix[:, :2].T + matrix[:, 2] + 0.5) / end * 2.0 - 1.0
             log_scale = np.full_like(agreeing, 0.5 * np.log(abs(np.linalg.det(matrix[:, :2]))))
-            place = partner.T.reshape(2, rows, columns)
-            new = np.stack([agreeing * sure, mean, log_scale, *place]).astype(np.float32)
-            found = np.where((new[0] > found[0])[None], new, found)
+            found[:, stronger] = np.stack([agreeing * np.float32(sure), mean, log_scale, *partner.T])
     return found
 
 
@@ -106,8 +108,7 @@ def propose_transforms(grey: NDArray[np.uint8]) -> list[Transform]:
     keypoints, descriptors = sift.detectAndCompute(grey, None)
     if descriptors is None or len(keypoints) < MIN_INLIERS:
         return []
-    points = np.array([keypoint.pt for keypoint in keypoints])
-    source, target = _match(points, descriptors)
+    source, target = _match(np.asarray(cv2.KeyPoint.convert(keypoints), np.float64), descriptors)
     transforms: list[Transform] = []
     while len(source) >= MIN_INLIERS and len(transforms) < MAX_TRANSFORMS:
         found, chosen = cv2.estimateAffine2D(
@@ -128,16 +129,31 @@ def _match(points: NDArray[np.float64], descriptors: Floats) -> tuple[NDArray[np
     """Each keypoint's best match, if it is good, distinctive, and not near."""
     unit = descriptors / np.maximum(np.linalg.norm(descriptors, axis=1, keepdims=True), 1e-6)
     similarity = unit @ unit.T
-    squares = (points**2).sum(axis=1)
-    near = squares[:, None] + squares - 2.0 * points @ points.T < MIN_SHIFT**2
+    near = _near(points)
     similarity[near] = -1.0
-    index = np.arange(len(points))
     best = similarity.argmax(axis=1)
-    first = similarity[index, best]
-    second = np.where(near[best], -1.0, similarity).max(axis=1)  # away from the first match as well
+    candidates = np.flatnonzero(similarity[np.arange(len(points)), best] > MIN_SIMILARITY)
+    best, similarity = best[candidates], similarity[candidates]
+    first = similarity[np.arange(len(best)), best]
+    similarity[near[best]] = -1.0
+    second = similarity.max(axis=1, initial=-1.0)  # away from the first match as well
     ratio = np.sqrt(np.maximum(1.0 - first, 0.0) / np.maximum(1.0 - second, 1e-9))
-    good = (first > MIN_SIMILARITY) & (ratio < MAX_RATIO)
-    return points[good], points[best[good]]
+    good = ratio < MAX_RATIO
+    return points[candidates[good]], points[best[good]]
+
+
+def _near(points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which points lie within :data:`MIN_SHIFT` of each other, ``(N, N)``; only pairs of near columns are measured."""
+    order = np.argsort(points[:, 0], kind="stable")
+    x, y = points[order].T
+    counts = np.searchsorted(x, x + MIN_SHIFT) - np.arange(len(x))  # of itself and those to its right
+    first = np.repeat(np.arange(len(x)), counts)
+    second = first + np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
+    close = (x[first] - x[second]) ** 2 + (y[first] - y[second]) ** 2 < MIN_SHIFT**2
+    first, second = order[first[close]], order[second[close]]
+    near = np.zeros((len(x), len(x)), bool)
+    near[first, second] = near[second, first] = True
+    return near
 
 
 def _plausible(matrix: NDArray[np.float64], source: NDArray[np.float64]) -> bool:
@@ -172,10 +188,10 @@ class _Windows:
     def _moved(self, matrix: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Pixels that the transform takes away from where they are."""
         height, width = self.grey.shape
-        linear = matrix[:, :2] - np.eye(2)
+        moves = (matrix - np.eye(2, 3)).astype(np.float32)
         x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
-        squares = (linear[0, 0] * x + linear[0, 1] * y + matrix[0, 2]) ** 2
-        squares = squares + (linear[1, 0] * x + linear[1, 1] * y + matrix[1, 2]) ** 2
+        squares = (moves[0, 0] * x + (moves[0, 1] * y + moves[0, 2])) ** 2
+        squares += (moves[1, 0] * x + (moves[1, 1] * y + moves[1, 2])) ** 2
         return np.asarray(squares > MIN_SHIFT**2)
 
 

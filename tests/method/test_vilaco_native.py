@@ -11,11 +11,12 @@ from pydantic import ValidationError
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from pictures import make_photo
+from pictures import make_photo, make_textured
 from vilaco.encoders import EncoderConfig, load_encoder
 from vilaco.encoders.base import VisionLanguageEncoder
 from vilaco.images import resize_pixels
 from vilaco.localizer import Localizer
+from vilaco.matching import self_matches
 from vilaco.method.checkpoint import load_checkpoint, save_checkpoint
 from vilaco.method.fine_head import MaskDecoder
 from vilaco.method.native_decoder import NativeDecoder, NativeDecoderConfig, NativeFeatures
@@ -41,11 +42,19 @@ def model(tiny_forensic: dict[str, Any], encoder: VisionLanguageEncoder) -> ViLa
     return build(tiny_forensic, encoder).eval()
 
 
-def batch(*pictures: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """View in [0, 1] and stored pixels in [0, 255] of pictures of one size."""
+def batch(*pictures: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """View in [0, 1], stored pixels in [0, 255] and matches of pictures of one size."""
     views = np.stack([resize_pixels(picture, (64, 64)) for picture in pictures])
     to_tensor = lambda stack: torch.from_numpy(stack).permute(0, 3, 1, 2).float()  # noqa: E731
-    return to_tensor(views) / 255, to_tensor(np.stack(pictures))
+    matches = torch.from_numpy(np.stack([self_matches(picture) for picture in pictures]))
+    return to_tensor(views) / 255, to_tensor(np.stack(pictures)), matches
+
+
+def with_a_copy(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """A textured picture with a third of it pasted to its right half."""
+    picture = make_textured(rng, height, width)
+    picture[10 : height - 10, width // 2 : width - 10] = picture[10 : height - 10, 5 : width - width // 2 - 5]
+    return picture
 
 
 def test_decoder_draws_at_four_pixels_a_cell_from_grids_of_any_shape() -> None:
@@ -87,8 +96,7 @@ def test_decoder_places_tokens_row_by_row() -> None:
 @pytest.mark.parametrize("size", [(64, 64), (72, 96), (67, 101), (9, 9), (8, 8), (1, 1), (120, 33)])
 @torch.no_grad()
 def test_the_map_has_the_photos_size(model: ViLaCo, size: tuple[int, int]) -> None:
-    view, pixels = batch(make_photo(np.random.default_rng(0), *size))
-    output = model(view, pixels)
+    output = model(*batch(make_photo(np.random.default_rng(0), *size)))
     assert output.mask_logits.shape == output.localization_logits.shape == (1, *size)
     assert output.patch_logits.shape == (1, 8, 8)
     assert output.grid == (8, 8)
@@ -99,8 +107,9 @@ def test_the_map_has_the_photos_size(model: ViLaCo, size: tuple[int, int]) -> No
 @torch.no_grad()
 def test_a_picture_alone_is_itself_in_a_batch(model: ViLaCo) -> None:
     rng = np.random.default_rng(1)
-    view, pixels = batch(*(make_photo(rng, 40, 57) for _ in range(3)))
-    together, alone = model(view, pixels), model(view[1:2], pixels[1:2])
+    view, pixels, matches = batch(make_photo(rng, 90, 157), with_a_copy(rng, 90, 157), with_a_copy(rng, 90, 157))
+    assert matches[1].any()
+    together, alone = model(view, pixels, matches), model(view[1:2], pixels[1:2], matches[1:2])
     assert_close(together.mask_logits[1:2], alone.mask_logits, atol=1e-4, rtol=1e-4)
     assert_close(together.detection_scores[1:2], alone.detection_scores)
 
@@ -108,6 +117,20 @@ def test_a_picture_alone_is_itself_in_a_batch(model: ViLaCo) -> None:
 def test_pixels_are_asked_for(model: ViLaCo) -> None:
     with pytest.raises(ValueError, match="reads the stored pixels"):
         model(torch.rand(1, 3, 64, 64))
+    with pytest.raises(ValueError, match="where the picture repeats itself"):
+        model(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 40, 56))
+
+
+@torch.no_grad()
+def test_matches_are_asked_for_only_where_they_are_weighed(
+    model: ViLaCo, tiny_forensic: dict[str, Any], encoder: VisionLanguageEncoder
+) -> None:
+    assert model.reads_matches
+    view, pixels, matches = batch(with_a_copy(np.random.default_rng(9), 88, 160))
+    assert not torch.equal(model(view, pixels, matches).mask_logits, model(view, pixels, 0 * matches).mask_logits)
+    without = build(tiny_forensic, encoder, copy_move=None).eval()
+    assert not without.reads_matches
+    assert torch.equal(without(view, pixels).mask_logits, without(view, pixels, matches).mask_logits)
 
 
 @pytest.mark.parametrize(
@@ -115,8 +138,7 @@ def test_pixels_are_asked_for(model: ViLaCo) -> None:
     [
         ({"residuals": None}, "need residuals"),
         ({"residuals": None, "copy_move": None, "patch_features": False}, "need residuals"),
-        ({"image_size": 68}, "multiple of 8"),
-        ({"copy_move": {"min_distance": 33}}, "more than half"),
+        ({"copy_move": {"min_distance": 33}}, "min_distance"),
     ],
 )
 def test_boxes_that_do_not_fit_together_are_refused(
@@ -153,15 +175,16 @@ def test_every_trainable_weight_learns_and_the_encoder_stays(
     frozen = {name: value.clone() for name, value in encoder.state_dict().items()}
     assert not any(isinstance(module, MaskDecoder) for module in model.modules())  # the paper's, which would idle
     rng = np.random.default_rng(2)
-    view, pixels = batch(*(rng.integers(0, 256, (48, 72, 3), dtype=np.uint8) for _ in range(4)))
-    mask = torch.zeros(4, 48, 72, dtype=torch.uint8)
+    view, pixels, matches = batch(*(with_a_copy(rng, 96, 144) for _ in range(4)))
+    assert matches[:, 0].any()
+    mask = torch.zeros(4, 96, 144, dtype=torch.uint8)
     mask[0, 8:32, 8:56] = 1
     mask[1] = 255
     trainable = {name: value for name, value in model.named_parameters() if value.requires_grad}
     before = {name: value.detach().clone() for name, value in trainable.items()}
     optimiser = torch.optim.SGD(trainable.values(), lr=1.0)
     labels, config = torch.tensor([1, 1, 0, 0]), SelfForgedObjectiveConfig()
-    self_forged_losses(model(view, pixels), labels, mask, config, progress=1.0).total.backward()
+    self_forged_losses(model(view, pixels, matches), labels, mask, config, progress=1.0).total.backward()
     idle = [name for name, value in trainable.items() if value.grad is None or not value.grad.any()]
     assert [name for name in idle if name != BEFORE_A_SOFTMAX] == without_gradient
     optimiser.step()
@@ -179,7 +202,7 @@ def test_without_patch_features_the_encoder_has_no_say(
     tiny_forensic: dict[str, Any], encoder: VisionLanguageEncoder
 ) -> None:
     model = build(tiny_forensic, encoder, patch_features=False, copy_move=None).eval()
-    view, pixels = batch(make_photo(np.random.default_rng(3), 40, 56))
+    view, pixels, _ = batch(make_photo(np.random.default_rng(3), 40, 56))
     assert torch.equal(model(view, pixels).mask_logits, model(torch.rand_like(view), pixels).mask_logits)
     whole = build(tiny_forensic, encoder, copy_move=None).eval()
     assert not torch.equal(whole(view, pixels).mask_logits, whole(torch.rand_like(view), pixels).mask_logits)
@@ -193,21 +216,23 @@ def test_pooled_pixels_meet_the_tokens_of_their_own_place(model: ViLaCo) -> None
     grainy[32:48, 120:144] = np.random.default_rng(4).integers(0, 256, (16, 24, 3))  # patch row 2, column 5 of 8 x 8
     moved = []
     for picture in (flat, grainy):
-        view, pixels = batch(picture)
+        _, pixels, matches = batch(picture)
         fine, cells = model.residuals.front_end(pixels)
-        native = model.native_features(view, fine, cells)
+        native = model.native_features(fine, cells, matches)
         parts = NativeFeatures(native.fine, native.shallow, F.interpolate(cells, scale_factor=0.5), native.matches)
         moved.append(model._native_tokens(parts, (8, 8)))
     assert (moved[1] - moved[0]).norm(dim=2)[0].argmax().item() == 2 * 8 + 5
 
 
-@pytest.mark.parametrize("size", [(72, 96), (131, 90), (9, 9), (64, 200)])
+@pytest.mark.parametrize("size", [(72, 96), (131, 90), (9, 9), (91, 200)])
 def test_the_runtimes_tiles_are_the_whole(model: ViLaCo, size: tuple[int, int], monkeypatch) -> None:
     monkeypatch.setattr(torch_runtime, "TILE", 40)
-    photo = np.random.default_rng(5).integers(0, 256, (*size, 3), dtype=np.uint8)
-    view, pixels = batch(photo)
+    rng = np.random.default_rng(5)
+    photo = with_a_copy(rng, *size) if size[1] > 150 else rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    view, pixels, matches = batch(photo)
+    assert matches.any() == (size[1] > 150)
     with torch.no_grad():
-        expected = model(view, pixels)
+        expected = model(view, pixels, matches)
     runtime = TorchRuntime(model, fingerprint="0" * 64, device="cpu")
     assert runtime.reads_pixels
     answer = runtime(resize_pixels(photo, (64, 64))[None], [photo])
@@ -248,7 +273,7 @@ def test_a_turned_photo_is_judged_on_its_stored_grid_and_answered_upright(
 def test_a_model_folder_brings_it_back(model: ViLaCo, encoder: VisionLanguageEncoder, tmp_path: Path) -> None:
     save_checkpoint(model, tmp_path / "model")
     loaded, _ = load_checkpoint(tmp_path / "model", encoder)
-    view, pixels = batch(make_photo(np.random.default_rng(8), 50, 70))
+    inputs = batch(make_photo(np.random.default_rng(8), 50, 70))
     with torch.no_grad():
-        assert torch.equal(loaded(view, pixels).mask_logits, model(view, pixels).mask_logits)
+        assert torch.equal(loaded(*inputs).mask_logits, model(*inputs).mask_logits)
     assert loaded.config == model.config

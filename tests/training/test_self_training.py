@@ -425,8 +425,8 @@ def test_eight_forgeries_are_overfitted(
         seed=1,
     )
     examples = [stream[number] for number in range(8)]
-    view, pixels, mask = (
-        torch.stack([torch.from_numpy(e[name]) for e in examples]) for name in ("view", "pixels", "mask")
+    view, pixels, matches, mask = (
+        torch.stack([torch.from_numpy(e[name]) for e in examples]) for name in ("view", "pixels", "matches", "mask")
     )
     torch.manual_seed(0)
     model = ViLaCo(ViLaCoConfig.model_validate(tiny_forensic), encoder)
@@ -436,7 +436,7 @@ def test_eight_forgeries_are_overfitted(
     config, labels = SelfForgedObjectiveConfig(consistency=0), torch.ones(8)
     for step in range(STEPS):
         losses = self_forged_losses(
-            model(view.float() / 255, pixels.float()), labels, mask, config, progress=step / STEPS
+            model(view.float() / 255, pixels.float(), matches), labels, mask, config, progress=step / STEPS
         )
         optimiser.zero_grad()
         losses.total.backward()
@@ -444,7 +444,7 @@ def test_eight_forgeries_are_overfitted(
         optimiser.step()
         schedule.step()
     with torch.no_grad():
-        drawn = model.eval()(view.float() / 255, pixels.float()).localization_logits > 0
+        drawn = model.eval()(view.float() / 255, pixels.float(), matches).localization_logits > 0
     truth = mask == 1
     f1 = 2 * (drawn & truth).sum((1, 2)) / (drawn.sum((1, 2)) + truth.sum((1, 2)))
     assert f1.mean() > 0.9
