@@ -98,18 +98,19 @@ def run(model: str, out: Path) -> None:
     """The whole demo.
 
     Raises:
-        VilacoError: If PyTorch or the model is missing, or ``out`` cannot be written.
+        VilacoError: If the model is missing, or ``out`` cannot be written.
     """
-    print(f"The model '{model}' judges the example photos in {PHOTOS}, here and without network, in about a minute.")
+    print(f"The model '{model}' judges the example photos in {PHOTOS}, here and without network.")
     print(f"Masks, maps, overlays and an overview go to {out}; what was forged: {HERE / 'README.md'}\n", flush=True)
-    console.require("train", "torch", "transformers")
     judged = judge_examples(Localizer.load(model), out)
     results, picture = out / "results.jsonl", out / "overview.jpg"
     write_atomically(results, "".join(one.result.to_json() + "\n" for one in judged).encode())
     write_atomically(picture, encode_jpeg(overview(judged), 90, subsampling="4:4:4"))
     right = sum(one.result.verdict == WORDS[one.label] for one in judged)
+    undecided = sum(one.result.verdict == "cannot tell" for one in judged)
     print(
-        f"\n{right} of {len(judged)} verdicts are right. Nine photos measure nothing: they show what results look like."
+        f"\n{right} of {len(judged)} verdicts are right, {undecided} say that the model cannot tell. Nine photos measure "
+        "nothing: they show what results look like."
     )
     print(f"overview: {picture}\nresults:  {results}\noverlays: {out}/*/*.overlay.jpg")
 
