@@ -109,8 +109,8 @@ def run(model: str, out: Path) -> None:
     right = sum(one.result.verdict == WORDS[one.label] for one in judged)
     undecided = sum(one.result.verdict == "cannot tell" for one in judged)
     print(
-        f"\n{right} of {len(judged)} verdicts are right, {undecided} say that the model cannot tell. Nine photos measure "
-        "nothing: they show what results look like."
+        f"\n{right} of {len(judged)} verdicts are right, {undecided} say that the model cannot tell. "
+        "Nine photos measure nothing: they show what results look like."
     )
     print(f"overview: {picture}\nresults:  {results}\noverlays: {out}/*/*.overlay.jpg")
 

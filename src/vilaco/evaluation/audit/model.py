@@ -85,20 +85,25 @@ def audit_model(
     )
 
 
+def background_crop(record: Record, photo: Photo, regions: Regions) -> NDArray[np.uint8]:
+    """The largest rectangle of whole blocks that stays clear of the region an image loses, ``(h, w, 3)`` uint8 RGB.
+
+    Raises:
+        ImageError: If none is :data:`MIN_CROP` pixels a side.
+    """
+    region = regions.region(record, photo)
+    rows, columns = (slice(0, 0),) * 2 if region is None else largest_free_crop(free_blocks(region))
+    pixels = np.ascontiguousarray(photo.pixels[rows, columns])
+    if min(pixels.shape[:2]) < MIN_CROP:
+        raise ImageError(record.path, "no background crop is large enough", code="no_background")
+    return pixels
+
+
 def _states(
     record: Record, photo: Photo, regions: Regions, pipelines: Mapping[Record, SavePipeline]
 ) -> dict[str, Callable[[], NDArray[np.uint8]]]:
     """Every state in which an image is judged, as a function that makes its pixels."""
-
-    def crop() -> NDArray[np.uint8]:
-        region = regions.region(record, photo)
-        rows, columns = (slice(0, 0),) * 2 if region is None else largest_free_crop(free_blocks(region))
-        pixels = np.ascontiguousarray(photo.pixels[rows, columns])
-        if min(pixels.shape[:2]) < MIN_CROP:
-            raise ImageError(record.path, "no background crop is large enough", code="no_background")
-        return pixels
-
-    states = {_STORED: lambda: photo.pixels, _CROP: crop}
+    states = {_STORED: lambda: photo.pixels, _CROP: lambda: background_crop(record, photo, regions)}
     if record.label == AUTHENTIC:
         states["saved like the tampered"] = lambda: load_photo(pipelines[record].save(photo.pixels)).pixels
         states |= {name: partial(change, photo.pixels) for name, change in INNOCENT_CHANGES.items()}
