@@ -92,8 +92,9 @@ def test_a_batch_has_one_size_and_its_examples_agree_with_their_masks(
             assert example["mask"].shape == example["pixels"].shape[1:]
             expected = resize_pixels(example["pixels"].transpose(1, 2, 0), (32, 32)).transpose(2, 0, 1)
             np.testing.assert_array_equal(example["view"], expected)
-            assert (example["mask"] == 1).any() == example["label"]
+            assert (example["mask"] == 1).any() <= example["label"]  # the crop of a 70 x 400 image may miss its forgery
             if not example["real"]:
+                assert (example["mask"] == 1).any() == example["label"]
                 assert set(np.unique(example["mask"])) <= {0, 1}  # of a forgery all is known
             stored = example["pixels"].transpose(1, 2, 0)
             np.testing.assert_array_equal(example["matches"], self_matches(stored))
