@@ -137,12 +137,23 @@ def test_pseudo_masks_follow_their_pixels_through_crop_flip_and_resize(
 
 
 def test_unknown_pixels_stay_unknown(photos: list[Path], real: list[RealImage]) -> None:
-    banded = [RealImage(image.record, np.where(image.pseudo_mask == 1, 255, 0).astype(np.uint8))
-              for image in real if image.record.label]  # fmt: skip
+    tampered = [image for image in real if image.record.label]
+    banded = []
+    for image in tampered:
+        mask = np.where(image.pseudo_mask == 1, 255, 0).astype(np.uint8)
+        mask[:, ::8] = 1
+        banded.append(RealImage(image.record, mask))
     stream = make_stream(photos, [*banded, *(image for image in real if not image.record.label)], resave_share=0.0)
     for step in range(8):
         example = stream[8 * step + 1]
-        assert set(np.unique(example["mask"])) == {0, 255}
+        assert set(np.unique(example["mask"])) == {0, 1, 255}
+
+
+def test_a_tampered_image_whose_forgery_the_crop_cuts_off_is_unknown(photos: list[Path], real: list[RealImage]) -> None:
+    nothing_left = [RealImage(i.record, np.zeros((5, 5), np.uint8)) for i in real if i.record.label]
+    stream = make_stream(photos, [*nothing_left, *(image for image in real if not image.record.label)])
+    assert (stream[1]["mask"] == 255).all()
+    assert (stream[0]["mask"] == 0).all()  # authentic
 
 
 def test_images_go_to_batches_of_their_own_shape_first(photos: list[Path], real: list[RealImage]) -> None:

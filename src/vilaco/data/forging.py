@@ -154,6 +154,8 @@ class ForgedAndReal:
             pixels, mask = pixels[:, ::-1], mask[:, ::-1]
         pixels = resize_pixels(np.ascontiguousarray(pixels), size)
         mask = np.asarray(cv2.resize(np.ascontiguousarray(mask), size[::-1], interpolation=cv2.INTER_NEAREST))
+        if label == TAMPERED and not (mask == TAMPERED_PIXEL).any():
+            mask[...] = UNKNOWN_PIXEL  # the crop may have cut the forgery off
         if rng.random() < self.config.resave_share:
             pixels = resave_jpeg(pixels, int(rng.integers(60, 96)))
         return pixels, mask, label
