@@ -24,7 +24,7 @@ from rich.progress import track
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from harness import FILES, RESULTS, Row, markdown_table, measure, save_figures, train_once, train_out_of_fold
+from harness import COLUMNS, FILES, RESULTS, Row, markdown_table, measure, save_figures, train_once, train_out_of_fold
 from vilaco.data.formats import read_dataset
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
 from vilaco.errors import ImageError
@@ -34,7 +34,7 @@ from vilaco.evaluation.audit.regions import Regions
 from vilaco.evaluation.histories import INNOCENT_CHANGES
 from vilaco.evaluation.localizer_predictor import LocalizerPredictor
 from vilaco.evaluation.prediction import Predictor
-from vilaco.evaluation.results import Provenance
+from vilaco.evaluation.results import EvaluationReport, Provenance
 from vilaco.evaluation.verdicts import authentic_verdicts
 from vilaco.files import find_images, write_atomically
 from vilaco.images import Photo, load_photo
@@ -52,6 +52,7 @@ USERS, UNSEEN = "casia1_dev", ("micc_f220", "comofod_50")
 FORGED = load_recipe("default", overrides=["self_training.rounds=0"])
 ROUNDS = load_recipe("default")
 SMALL = "0.75x, JPEG 80"
+JUDGES = {"default, out of fold": "recipe `default`, out of fold", "default": "`research`"}
 
 
 def shrink(photo: Photo) -> Photo:
@@ -105,6 +106,18 @@ def shipped(model: Path) -> tuple[Predictor, Provenance]:
         weights=localizer.fingerprint,
         image_score="calibrated mean of y_coarse and y_fine",
     )
+
+
+def summary_table(reports: dict[tuple[str, str, str], EvaluationReport]) -> list[str]:
+    """One line a set, without intervals: raw / re-saved / re-sized and re-saved."""
+    lines = ["| set | judged by | " + " | ".join(COLUMNS) + " |", "|---|---|" + "---|" * len(COLUMNS)]
+    for row, data in dict.fromkeys((row, data) for row, data, _ in reports):
+        cells = [
+            " / ".join(f"{reports[row, data, files][profile][name].value:.3f}".removeprefix("0") for files in CHANGES)
+            for profile, name in COLUMNS.values()
+        ]
+        lines.append(f"| {' | '.join([data, JUDGES[row], *cells])} |")
+    return lines
 
 
 def background_lines(predictor: Predictor, records: Sequence[Record]) -> list[str]:
@@ -173,6 +186,7 @@ def main() -> None:
 only, one seed. P-F1, I-F1 and I-AUC by profile `wscl`, pixel AUC per tampered image, then the mean; in brackets
 bootstrap 95% intervals over images.
 """
+    text += "\n" + "\n".join(summary_table(reports)) + "\n"
     for name in datasets:
         text += f"\n## {name}\n\n" + "\n".join(markdown_table(reports, name)) + "\n"
     judge, _ = out_of_fold(data, runs, forged)

@@ -43,8 +43,10 @@ def test_every_picture_and_link_is_there() -> None:
         assert (ROOT / target).exists(), target
 
 
-def test_every_measured_row_is_in_the_results() -> None:
-    results = (ROOT / "benchmarks/results/compare.md").read_text().splitlines()
-    rows = [line for line in README.splitlines() if line.startswith("|") and " / ." in line]
+@pytest.mark.parametrize("page", ["README.md", "src/vilaco/weights/research/README.md"])
+def test_every_measured_row_is_in_the_results(page: str) -> None:
+    tables = [ROOT / f"benchmarks/results/{name}.md" for name in ("compare", "shipped_model")]
+    results = [line for table in tables for line in table.read_text().splitlines()]
+    rows = [line for line in (ROOT / page).read_text().splitlines() if line.startswith("|") and " / ." in line]
     assert rows
     assert [row for row in rows if row not in results] == []
