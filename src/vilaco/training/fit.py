@@ -1,7 +1,6 @@
 """Train from two piles of photos: the whole run, from records to a model folder."""
 
 import hashlib
-import signal
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -41,6 +40,7 @@ from vilaco.training.run import (
     make_trainer,
     quiet_lightning,
     read_images,
+    run_trainer,
     split_held_out,
 )
 
@@ -105,7 +105,6 @@ def train(
     batches = _Batches(train_set, val_set, recipe)
     progress.stop()
     started = time.monotonic()
-    handler = signal.getsignal(signal.SIGINT)
     with quiet_lightning():
         trainer = make_trainer(
             out,
@@ -116,10 +115,7 @@ def train(
             callbacks=[*shown, keep_best, examples, SaveLast(out)],
             max_epochs=settings.epochs,
         )
-        try:
-            trainer.fit(module, datamodule=batches, ckpt_path=out / LAST if resume else None, weights_only=True)
-        except SystemExit:  # how Lightning ends on Ctrl-C
-            signal.signal(signal.SIGINT, handler)
+        run_trainer(trainer, module, batches, resume_from=out / LAST if resume else None)
     if not trainer.interrupted:
         write_json(out / RUN_FILE, {**facts, "seconds": round(time.monotonic() - started, 1), "resumed": resume})
     return TrainingSummary(out / "model", keep_best.best_epoch, keep_best.best, skipped, trainer.interrupted)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections import Counter
@@ -159,3 +160,14 @@ def make_trainer(
         log_every_n_steps=1,
         **length,
     )
+
+
+def run_trainer(
+    trainer: L.Trainer, module: L.LightningModule, batches: L.LightningDataModule, *, resume_from: Path | None
+) -> None:
+    """Train to the end or to Ctrl-C, which ``trainer.interrupted`` tells, and leave the signal's handler as it was."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, datamodule=batches, ckpt_path=resume_from, weights_only=True)
+    except SystemExit:  # how Lightning ends on Ctrl-C
+        signal.signal(signal.SIGINT, handler)

@@ -12,7 +12,6 @@ import hashlib
 import json
 import logging
 import shutil
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -53,6 +52,7 @@ from vilaco.training.run import (
     make_trainer,
     quiet_lightning,
     read_images,
+    run_trainer,
     split_held_out,
 )
 from vilaco.training.self_forged import ForgedBatches, SaveStage, SelfForgedModule
@@ -206,7 +206,6 @@ def train_by_forging(
         loader = ForgedBatches(examples, steps=stage.steps, num_workers=course.num_workers)
         last = folder / LAST
         progress.stop()
-        handler = signal.getsignal(signal.SIGINT)
         with quiet_lightning():
             trainer = make_trainer(
                 folder,
@@ -217,10 +216,7 @@ def train_by_forging(
                 callbacks=[*shown, SaveStage(folder, {**facts, "stage": number})],
                 max_steps=stage.steps,
             )
-            try:
-                trainer.fit(module, datamodule=loader, ckpt_path=last if last.exists() else None, weights_only=True)
-            except SystemExit:  # how Lightning ends on Ctrl-C
-                signal.signal(signal.SIGINT, handler)
+            run_trainer(trainer, module, loader, resume_from=last if last.exists() else None)
         if trainer.interrupted:
             return TrainingSummary(out / "model", None, None, skipped, interrupted=True)
         for checkpoint in (last, folder / PREVIOUS):
