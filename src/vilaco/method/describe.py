@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from vilaco.matching import CELL, CHANNELS
 from vilaco.method.network import PatchNetwork
 
 
@@ -29,10 +30,12 @@ def describe_model(model: PatchNetwork) -> list[BoxSize]:
     counter = FlopCounterMode(display=False, depth=2)
     training = model.training
     with torch.no_grad(), counter:
-        model.eval()(torch.zeros(1, 3, size, size, device=device))
+        model.eval()(*_blank(model, size, device))
     model.train(training)
     flops = {name: sum(by_op.values()) for name, by_op in counter.get_flop_counts().items()}
     root = type(model).__name__
+    front_end = flops.pop(f"{root}.residuals.front_end", 0)  # called past its box, so that it can go in tiles
+    flops[f"{root}.residuals"] = flops.get(f"{root}.residuals", 0) + front_end
     total = _box("total", model, flops["Global"])
     boxes = [
         _box(name, box, flops.get(f"{root}.{name}", 0)) for name, box in model.named_children() if name != "encoder"
@@ -40,6 +43,14 @@ def describe_model(model: PatchNetwork) -> list[BoxSize]:
     # The encoder is not called as a module, so what the boxes do not account for is its own.
     encoder = _box("encoder", model.encoder, (flops["Global"] - sum(2 * box.multiply_adds for box in boxes)))
     return [encoder, *boxes, total]
+
+
+def _blank(model: PatchNetwork, size: int, device: torch.device) -> list[torch.Tensor | None]:
+    """A view, stored pixels of the same size and no repetition, as far as the network asks for them."""
+    view = torch.zeros(1, 3, size, size, device=device)
+    blocks = -(-size // CELL)
+    matches = torch.zeros(1, CHANNELS, blocks, blocks, device=device)
+    return [view, view if model.reads_pixels else None, matches if model.reads_matches else None]
 
 
 def _box(name: str, module: nn.Module, flops: int) -> BoxSize:
