@@ -76,14 +76,17 @@ class WindowAttention(nn.Module):
         self.out = nn.Linear(embed_dim, embed_dim)
 
     def forward(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Attend inside each window; ``(B, N, D)`` to ``(B, N, D)``."""
-        batch = tokens.shape[0]
+        """Attend inside each window; ``(B, N, D)`` to ``(B, N, D)``.
+
+        Written out: in windows this small it is faster on a CPU than ``scaled_dot_product_attention``, whose five
+        dimensions ONNX does not take either.
+        """
         windows, inside = partition_windows(self.qkv(tokens), grid, self.window, self.shift)
-        parts = windows.flatten(0, 1).unflatten(2, (3, self.num_heads, -1))  # ONNX attends in four dimensions, not five
-        q, k, v = parts.permute(2, 0, 3, 1, 4)  # each (B*nW, heads, S, D')
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=inside.repeat(batch, 1)[:, None, None, :])
-        mixed = mixed.transpose(1, 2).flatten(2).unflatten(0, (batch, -1))  # (B, nW, S, D)
-        return self.out(merge_windows(mixed, grid, self.window, self.shift))
+        q, k, v = windows.unflatten(3, (3, self.num_heads, -1)).permute(3, 0, 1, 4, 2, 5)  # each (B, nW, heads, S, D')
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+        attention = scores.masked_fill(~inside[:, None, None, :], float("-inf")).softmax(dim=-1)
+        mixed = attention.to(v.dtype) @ v
+        return self.out(merge_windows(mixed.transpose(2, 3).flatten(3), grid, self.window, self.shift))
 
 
 class LocalLayer(nn.Module):
