@@ -1,8 +1,8 @@
 """Training examples of two kinds in one stream: forgeries made on the spot, and the user's own images.
 
 Forged examples come with their mask, which the forge knows because it drew it. Real images come with their label, and
-from the second round of self-training on with a pseudo-mask that an earlier model drew; :class:`WeakRecord` has no
-mask field. All examples of a batch have one size, so that real images are re-scaled as freely as forged ones.
+in rounds of self-training with a pseudo-mask that an earlier model drew; :class:`WeakRecord` has no mask field. All
+examples of a batch have one size, so that real images are re-scaled as freely as forged ones.
 """
 
 from collections.abc import Mapping, Sequence
