@@ -31,6 +31,7 @@ from vilaco.errors import ImageError
 from vilaco.evaluation.audit.model import background_crop
 from vilaco.evaluation.audit.probe import auc_within_folds
 from vilaco.evaluation.audit.regions import Regions
+from vilaco.evaluation.bootstrap import Interval
 from vilaco.evaluation.histories import INNOCENT_CHANGES
 from vilaco.evaluation.localizer_predictor import LocalizerPredictor
 from vilaco.evaluation.prediction import Predictor
@@ -120,8 +121,12 @@ def summary_table(reports: dict[tuple[str, str, str], EvaluationReport]) -> list
     return lines
 
 
-def background_lines(predictor: Predictor, records: Sequence[Record]) -> list[str]:
-    """AUC of the image score on crops that stay clear of the forgery, which should tell nothing."""
+def background_aucs(predictor: Predictor, records: Sequence[Record]) -> dict[str, tuple[float, Interval, str]]:
+    """AUC of the image score on crops that stay clear of the forgery, which should tell nothing.
+
+    Returns:
+        What was done to the files to AUC, its interval, and the numbers of crops.
+    """
     changes = {"raw": lambda pixels: pixels, SMALL: INNOCENT_CHANGES[SMALL]}
     regions = Regions(records, seed=0)
     labels: list[int] = []
@@ -135,11 +140,18 @@ def background_lines(predictor: Predictor, records: Sequence[Record]) -> list[st
         labels.append(int(record.label == TAMPERED))
         for files, change in changes.items():
             scores[files].append(predictor(replace(photo, pixels=change(crop))).detection_score)
+    one_judge, tampered = np.zeros(len(labels), np.int64), np.array(labels, bool)
+    count = f"{labels.count(AUTHENTIC)} + {labels.count(TAMPERED)}"
+    return {
+        files: (*auc_within_folds(np.array(column), tampered, one_judge, seed=0), count)
+        for files, column in scores.items()
+    }
+
+
+def background_lines(predictor: Predictor, records: Sequence[Record]) -> list[str]:
+    """A table of :func:`background_aucs`."""
     lines = ["| background alone, files | AUC | images |", "|---|---|---|"]
-    for files, column in scores.items():
-        one_judge = np.zeros(len(labels), np.int64)
-        auc, interval = auc_within_folds(np.array(column), np.array(labels, bool), one_judge, seed=0)
-        count = f"{labels.count(AUTHENTIC)} + {labels.count(TAMPERED)}"
+    for files, (auc, interval, count) in background_aucs(predictor, records).items():
         lines.append(f"| {files} | {auc:.3f} [{interval.low:.3f}, {interval.high:.3f}] | {count} |")
     return lines
 

@@ -26,6 +26,8 @@ CELL = 8
 MAX_PIXELS = 512 * 384
 """Larger pictures are looked at reduced: a copy that is worth finding keeps enough keypoints."""
 MAX_KEYPOINTS = 1200
+OCTAVE_LAYERS, CONTRAST = 2, 0.01
+"""Of SIFT: fewer scales are faster, and a lower contrast finds keypoints on smooth things; both find as many copies."""
 MIN_SHIFT = 20.0
 """Pixels; nearer matches are a pattern's own periodicity, or the keypoint itself."""
 MIN_SIMILARITY, MAX_RATIO = 0.8, 0.75
@@ -37,8 +39,8 @@ TOLERANCE = 2.5
 SCALES = (0.4, 2.5)
 WINDOW = 9
 """Pixels along a side of a window of the dense check."""
-MIN_AGREEMENT, MAX_OFFSET = 0.85, 12.0
-"""Correlation, and difference of mean grey levels, of windows that agree."""
+MIN_AGREEMENT, MAX_OFFSET, MIN_VARIANCE = 0.85, 12.0, 1.0
+"""Correlation and difference of mean grey levels of windows that agree; flatter ones agree with any flat one."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +106,14 @@ def propose_transforms(grey: NDArray[np.uint8]) -> list[Transform]:
     Args:
         grey: Shape ``(H, W)``.
     """
-    sift: Any = cv2.SIFT.create(nfeatures=MAX_KEYPOINTS, contrastThreshold=0.02)
+    sift: Any = cv2.SIFT.create(nfeatures=MAX_KEYPOINTS, nOctaveLayers=OCTAVE_LAYERS, contrastThreshold=CONTRAST)
     keypoints, descriptors = sift.detectAndCompute(grey, None)
     if descriptors is None or len(keypoints) < MIN_INLIERS:
         return []
     source, target = _match(np.asarray(cv2.KeyPoint.convert(keypoints), np.float64), descriptors)
     transforms: list[Transform] = []
     while len(source) >= MIN_INLIERS and len(transforms) < MAX_TRANSFORMS:
-        found, chosen = cv2.estimateAffine2D(
+        found, chosen = cv2.estimateAffinePartial2D(
             source, target, method=cv2.RANSAC, ransacReprojThreshold=TOLERANCE, maxIters=500
         )
         if found is None:
@@ -181,7 +183,8 @@ class _Windows:
         variance = np.maximum(_blur(laid * laid) - mean**2, 0.0)
         covariance = _blur(self.grey * laid) - self.mean * mean
         correlation = (covariance + 1.0) / (np.sqrt(self.variance * variance) + 1.0)
-        agrees = (correlation > MIN_AGREEMENT) & (np.abs(self.mean - mean) < MAX_OFFSET) & self._moved(matrix)
+        agrees = (correlation > MIN_AGREEMENT) & (np.abs(self.mean - mean) < MAX_OFFSET)
+        agrees &= (self.variance > MIN_VARIANCE) & self._moved(matrix)
         opened = cv2.morphologyEx(agrees.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
         return np.where(opened > 0, np.clip(correlation, 0.0, 1.0), 0.0).astype(np.float32)
 

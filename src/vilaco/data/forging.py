@@ -62,7 +62,7 @@ class StreamConfig(BaseModel):
         (320, 320),
         (320, 480),
     )
-    real_share: float = Field(0.5, ge=0, lt=1)  # of each batch, where real images are trained on
+    real_share: float = Field(0.5, ge=0, le=1)  # of each batch, where real images are trained on
     resave_share: float = Field(0.75, ge=0, le=1)  # of the real images that are saved as JPEG once more
     forge: StreamForgeConfig = StreamForgeConfig()
 

@@ -5,7 +5,8 @@ self-training: the model so far draws where it thinks the tampered images of the
 one learns from those pseudo-masks, from the image labels, and from fresh forgeries. No human mask comes near any of it.
 
 The averaged weights of the last step of the last round are the model; nothing is chosen. A held-out share of the user's
-images says how well it tells labels, and its authentic ones, forged on the spot, calibrate the model's verdict.
+images says how well it tells labels; its authentic ones and a held-out share of the photos, forged on the spot,
+calibrate the model's verdict.
 """
 
 import hashlib
@@ -131,8 +132,8 @@ def train_by_forging(
     """Run the whole course: self-made forgeries, then rounds of self-training.
 
     Args:
-        records: Labelled images; masks, if any, are not looked at. The authentic ones are forged from too. None at
-            all where the recipe has no rounds of self-training and ``photos`` are given.
+        records: Labelled images; masks, if any, are not looked at. The authentic ones are forged from too. None are
+            needed where ``photos`` are given; every stage then learns from forgeries alone.
         recipe: The whole configuration; its ``self_training`` must be set.
         out: Run folder: ``model/``, ``stages/``, ``recipe.yaml``, ``run.json``, ``sources.json``.
         photos: More authentic photos to forge from.
@@ -163,15 +164,16 @@ def train_by_forging(
     shown = [] if progress is None else [StepLines() if progress.disable else ProgressBar(refresh_rate=10)]
     progress = progress or Progress(disable=True)
     settings = recipe.training
-    usable, skipped = read_images(records, progress) if records or course.rounds else ([], [])
+    usable, skipped = read_images(records, progress) if records else ([], [])
     keep: list[WeakRecord] = usable
     held_out: list[WeakRecord] = []
     if usable:
         keep, held_out = split_held_out(records, usable, share=settings.validation_share, seed=settings.seed)
-    facts = _facts(recipe, keep, held_out, [str(error) for error in skipped], photos, start_from)
+    forged_from, calibrating = split_photos(photos, share=settings.validation_share, seed=settings.seed)
+    facts = _facts(recipe, keep, held_out, [str(error) for error in skipped], forged_from, calibrating, start_from)
     encoder = (encoder or load_encoder(recipe.model.encoder)).to("cuda" if torch.cuda.is_available() else "cpu")
     own = {record.path.absolute() for record in keep if record.label == AUTHENTIC}
-    hosts = sorted({path.absolute() for path in photos} - {record.path.absolute() for record in held_out} | own)
+    hosts = sorted(set(forged_from) - {record.path.absolute() for record in held_out} | own)
     PhotoPool(hosts, segments=segments)  # says what is wrong with them before anything is written
     if start_from is not None:
         _take_up(ViLaCo(recipe.model, encoder), start_from)  # likewise
@@ -226,15 +228,27 @@ def train_by_forging(
     validation_auc = None
     if not first:
         return TrainingSummary(out / "model", None, validation_auc, skipped, interrupted=False)
+    localizer = Localizer(TorchRuntime.load(previous, encoder=encoder), name="trained")
     if held_out:
-        localizer = Localizer(TorchRuntime.load(previous, encoder=encoder), name="trained")
         validation_auc = _held_out_auc(localizer, held_out, progress)
         facts["validation_image_auc"] = validation_auc
-        _write_model(localizer, previous, out / "model", held_out, seed=settings.seed)
-    else:
-        shutil.copytree(previous, out / "model", dirs_exist_ok=True)
+    own_calibrating = {record.path.absolute() for record in held_out if record.label == AUTHENTIC}
+    _write_model(localizer, previous, out / "model", sorted({*calibrating, *own_calibrating} - own), seed=settings.seed)
     write_json(out / RUN_FILE, {**facts, "seconds": round(time.monotonic() - started, 1), "resumed": resume})
     return TrainingSummary(out / "model", None, validation_auc, skipped, interrupted=False)
+
+
+def split_photos(photos: Sequence[Path], *, share: float, seed: int) -> tuple[list[Path], list[Path]]:
+    """Absolute paths of the photos to forge from in training, and of those that calibrate the model in the end.
+
+    Example:
+        >>> [len(side) for side in split_photos([Path(f"/{number}.jpg") for number in range(10)], share=0.2, seed=0)]
+        [8, 2]
+    """
+    paths = sorted({path.absolute() for path in photos})
+    kept_out = set(np.random.default_rng(seed).permutation(len(paths))[: round(share * len(paths))].tolist())
+    sides = [[path for index, path in enumerate(paths) if (index in kept_out) == out] for out in (False, True)]
+    return sides[0], sides[1]
 
 
 def _take_up(model: ViLaCo, folder: Path) -> None:
@@ -274,11 +288,10 @@ def _held_out_auc(localizer: Localizer, held_out: Sequence[WeakRecord], progress
     return float(image_auc(ImageScores.of([record.label for record in held_out], np.array(scores)))[0])
 
 
-def _write_model(localizer: Localizer, trained: Path, out: Path, held_out: Sequence[WeakRecord], *, seed: int) -> None:
-    """Write the model calibrated, or as it is where the held-out share is too small to promise anything."""
+def _write_model(localizer: Localizer, trained: Path, out: Path, photos: Sequence[Path], *, seed: int) -> None:
+    """Write the model calibrated, or as it is where the held-out photos are too few to promise anything."""
     if out.exists():
         shutil.rmtree(out)
-    photos = [record.path for record in held_out if record.label == AUTHENTIC]
     try:
         write_calibrated(trained, out, calibrate(localizer, photos, seed=seed).calibration)
     except (ConfigError, DataError) as error:
@@ -292,6 +305,7 @@ def _facts(
     held_out: Sequence[WeakRecord],
     skipped: list[str],
     photos: Sequence[Path],
+    calibrating: Sequence[Path],
     start_from: Path | None,
 ) -> dict[str, Any]:
     hashes = sorted(f"{record.sha256} {record.label}" for record in [*keep, *held_out])
@@ -301,6 +315,7 @@ def _facts(
         "train_images": dict(Counter(f"label_{record.label}" for record in keep)),
         "validation_images": dict(Counter(f"label_{record.label}" for record in held_out)),
         "photos": len(photos),
+        "calibration_photos": len(calibrating),
         "started_from": None if start_from is None else start_from.name,
         "skipped_images": skipped,
         "data_sha256": hashlib.sha256("\n".join(hashes).encode()).hexdigest(),
