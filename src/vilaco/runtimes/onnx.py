@@ -100,7 +100,7 @@ class OnnxRuntime:
             self._front_end, its = _open(front_end, FRONT_END, threads=1)  # a tile a core
             if its != self.exported:
                 raise ModelError(f"{_name(front_end, FRONT_END)}: belongs to another {GRAPH}")
-            self._pool = ThreadPoolExecutor(threads, thread_name_prefix="vilaco-tiles")
+            self._pool = ThreadPoolExecutor(threads, thread_name_prefix="vilaco")
         self.image_size = self.exported.image_size
         self.reads_pixels = self.exported.front_end is not None
         self.fingerprint = self.exported.weights_sha256
@@ -138,6 +138,7 @@ class OnnxRuntime:
         height, width = pixels.shape[:2]
         padded = np.pad(pixels, ((0, -height % tiles.block), (0, -width % tiles.block), (0, 0)), mode="edge")
         size = padded.shape[:2]
+        matching = self._pool.submit(self_matches, pixels) if self.exported.reads_matches else None
         fine, cells = (
             np.empty((1, channels, size[0] // stride, size[1] // stride), np.float32)
             for stride, channels in tiles.channels.items()
@@ -150,7 +151,7 @@ class OnnxRuntime:
             halo=tiles.halo,
             run=self._pool.map,
         )
-        matches = {"matches": self_matches(pixels)[None]} if self.exported.reads_matches else {}
+        matches = {} if matching is None else {"matches": matching.result()[None]}
         return {"views": view, "pixels": pixels, "fine": fine, "cells": cells, **matches}
 
 

@@ -20,12 +20,12 @@ class StageConfig(BaseModel):
 class ForgedStageConfig(StageConfig):
     """The first stage, on self-made forgeries alone."""
 
-    steps: int = Field(1500, ge=1)
+    steps: int = Field(3000, ge=1)
 
 
 class RoundConfig(StageConfig):
     """A round of self-training, which starts from what was learned before."""
 
-    steps: int = Field(300, ge=1)
+    steps: int = Field(200, ge=1)
     learning_rate: float = Field(5e-4, gt=0)
     warmup_steps: int = Field(30, ge=1)
