@@ -3,10 +3,10 @@
     python benchmarks/shipped_model.py ../shared/data
 
 Recipe `default`. First two stages of self-made forgeries from authentic photos (bsds500, imagenet_sample, casia2_au),
-the learning rate falling to zero in each; then, from there, self-training on casia1_dev with image labels alone: in each
-of two folds by scene, whose models judge the scenes they have not seen, and on all of it, which is the shipped model. It
-judges micc_f220 and comofod_50, which nothing was trained on. Every set as it is, re-saved at JPEG 80, and at 0.75x
-re-saved at JPEG 80.
+the learning rate falling to zero in each; then, from there, self-training on casia1_dev with image labels alone: in
+each of two folds by scene, whose models judge the scenes they have not seen, and on all of it, which is the shipped
+model. It judges micc_f220 and comofod_50, which nothing was trained on. Every set as it is, re-saved at JPEG 80, and at
+0.75x re-saved at JPEG 80.
 
 Takes up under ``--runs`` what is done, and may be stopped. Writes ``shipped_model.csv`` (every figure) and
 ``shipped_model.md`` to ``benchmarks/results/``.
