@@ -68,18 +68,17 @@ def detect(
     if out is not None:
         refuse_clashes(found)
 
+    from vilaco import report as reports
     from vilaco.errors import ImageError
     from vilaco.files import FoundImage, result_stem, write_atomically
     from vilaco.images import Photo, load_photo
     from vilaco.localizer import Localizer
 
-    writer: ReportWriter | None = None
+    cases: ReportWriter | None = None
     if report is not None:
         from vilaco.evidence.credentials import trust_anchors
-        from vilaco.report import Case, Judge, ReportWriter
 
-        writer, anchors = ReportWriter(report, many=len(found) > 1), trust_anchors()
-
+        cases, anchors = reports.ReportWriter(report, many=len(found) > 1), trust_anchors()
     localizer = Localizer.load(model, max_false_alarms=max_false_alarms)
     rows: list[str] = []
     failures: list[ImageError] = []
@@ -89,14 +88,13 @@ def detect(
     def judge_batch() -> None:
         results = localizer.predict_many((photo for _, photo in batch), batch_size=batch_size)
         for (image, photo), result in zip(batch, results, strict=True):
-            if writer is not None:
-                name = image.relative.as_posix()
+            if cases is not None:
+                judge, source, name = reports.Judge.of(localizer), image.path, image.relative.as_posix()
                 try:
-                    case = Case.build(photo, result, Judge.of(localizer), source=image.path, name=name, anchors=anchors)
+                    cases.add(reports.Case.build(photo, result, judge, source=source, name=name, anchors=anchors))
                 except ImageError as error:
                     skip(error)
                     continue
-                writer.add(case)
             verdicts[result.verdict] += 1
             row = result.to_json()
             if out is not None:
@@ -109,8 +107,8 @@ def detect(
 
     def skip(error: ImageError) -> None:
         failures.append(error)
-        if writer is not None:
-            writer.fail(error)
+        if cases is not None:
+            cases.fail(error)
         line = f"skipped: {error} [{error.code}]"
         progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -129,8 +127,8 @@ def detect(
         finally:
             if out is not None:
                 write_atomically(out / "results.jsonl", "".join(row + "\n" for row in rows).encode())
-            if writer is not None:
-                writer.close()
+            if cases is not None:
+                cases.close()
 
     counts = [f"{verdicts.total()} photos judged", f"{verdicts['tampered']} tampered"]
     if verdicts["cannot tell"]:

@@ -70,7 +70,7 @@
   const start = () => {
     readMap();
     for (const element of [photo, canvas, document.querySelector(".tools")]) element.hidden = false;
-    document.querySelector(".without-script").remove();
+    for (const element of document.querySelectorAll(".without-script")) element.remove();
     opacity.addEventListener("input", draw);
     threshold.addEventListener("input", draw);
     for (const button of document.querySelectorAll("[data-zoom]")) button.addEventListener("click", () => zoom(button));
