@@ -3,6 +3,8 @@
 import hashlib
 import io
 import struct
+import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from pictures import make_photo
 from vilaco.errors import ImageError
 from vilaco.evidence import Evidence, read_evidence
 from vilaco.evidence.metadata import MAX_FIELDS
+from vilaco.evidence.software import known_program
 from vilaco.images import load_photo
 
 PIXELS = make_photo(np.random.default_rng(0))
@@ -176,6 +179,39 @@ def test_every_field_survives_json() -> None:
 def test_a_file_that_is_gone_is_an_image_error(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no such file"):
         read_evidence(tmp_path / "gone.jpg", load_photo(PIXELS))
+
+
+def test_deeply_nested_xmp_takes_no_time() -> None:
+    depth = 1_500  # Pillow keeps 64 KB of XMP in one segment
+    rdf = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+    nested = "<r:li>" * depth + "x" + "</r:li>" * depth
+    packet = f'<r:RDF xmlns:r="{rdf}" xmlns:a="b"><r:Description><a:c>{nested}</a:c></r:Description></r:RDF>'
+    started = time.perf_counter()
+    evidence(jpeg(xmp=packet.encode()))
+    assert time.perf_counter() - started < 5
+
+
+def test_text_behind_the_pixels_of_a_png_is_found() -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(PIXELS).save(buffer, "PNG")
+    payload = b"tEXtSoftware\0GIMP 3.0"
+    chunk = struct.pack(">I", len(payload) - 4) + payload + struct.pack(">I", zlib.crc32(payload))
+    [trace] = evidence(buffer.getvalue()[:-12] + chunk + buffer.getvalue()[-12:]).software
+    assert trace.program == "GIMP"
+
+
+@pytest.mark.parametrize(
+    ("text", "program"),
+    [
+        ("Version1 of the firmware", None),
+        ("dalle Alpi", None),
+        ("DALL-E 3", "OpenAI"),
+        ("Adobe Photoshop Lightroom 6", "Adobe Photoshop"),
+        ("Picasa", "Picasa"),
+    ],
+)
+def test_programs_are_known_by_whole_names(text: str, program: str | None) -> None:
+    assert known_program(text)[0] == program
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF"])

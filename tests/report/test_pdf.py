@@ -15,7 +15,10 @@ from vilaco.report import ReportWriter, render_case, write_report
 def pages(file: Path) -> int:
     data = file.read_bytes()
     assert data.startswith(b"%PDF-")
-    parts = [zlib.decompress(part) for part in re.findall(rb"stream\r?\n(x.*?)\r?\nendstream", data, re.DOTALL)]
+    parts = [
+        zlib.decompressobj().decompress(part)
+        for part in re.findall(rb"stream\r?\n(x.*?)\r?\nendstream", data, re.DOTALL)
+    ]
     return len(re.findall(rb"/Type\s*/Page\b", b" ".join([data, *parts])))
 
 
@@ -34,7 +37,7 @@ def test_one_photo_fits_on_a_few_pages(tmp_path: Path) -> None:
 def test_many_are_an_index_and_a_file_each(tmp_path: Path) -> None:
     write_report(tmp_path / "case.pdf", [make_case(name="a.jpg"), make_case(name="b.jpg")])
     assert pages(tmp_path / "case.pdf") == 1
-    assert [file.name for file in sorted((tmp_path / "case-cases").iterdir())] == ["0001-a.pdf", "0002-b.pdf"]
+    assert [file.name for file in sorted((tmp_path / "case-cases-pdf").iterdir())] == ["0001-a.pdf", "0002-b.pdf"]
 
 
 def test_without_weasyprint_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,9 @@
 import base64
 import hashlib
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -198,3 +201,11 @@ def test_other_endings_and_nothing_at_all_are_refused(tmp_path: Path) -> None:
 def test_hints_name_what_is_worth_a_look(tmp_path: Path) -> None:
     write_report(tmp_path / "many.html", [make_case(make_jpeg(Software="Adobe Photoshop 25")), make_case()])
     assert Page((tmp_path / "many.html").read_text()).text.count("Adobe Photoshop") == 1
+
+
+def test_the_example_of_the_docs_runs(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    [code] = re.findall(r"^```python\n(.*?)^```", (root / "docs/reports.md").read_text(), re.DOTALL | re.MULTILINE)
+    shutil.copytree(root / "examples/photos", tmp_path / "examples/photos")
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert "2 photos judged" in (tmp_path / "demo-out/report.html").read_text()

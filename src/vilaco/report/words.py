@@ -126,5 +126,6 @@ def place(region: Region, width: int, height: int) -> str:
     x, y, box_width, box_height = region.box
     across = min(2, int(3 * (x + box_width / 2) / width))
     down = min(2, int(3 * (y + box_height / 2) / height))
-    words = f"{('upper', '', 'lower')[down]} {('left', '', 'right')[across]}".strip()
-    return words or "centre"
+    if down == 1:
+        return ("left", "centre", "right")[across]
+    return f"{'upper' if down == 0 else 'lower'} {('left', 'middle', 'right')[across]}"

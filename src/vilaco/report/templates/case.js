@@ -21,6 +21,7 @@
     const share = opacity.value / 100, limit = threshold.value / 100 * 255;
     const context = canvas.getContext("2d");
     const picture = context.createImageData(width, height), out = picture.data;
+    const line = Math.max(1, Math.round(width / canvas.clientWidth));
     let above = 0;
     const inside = (x, y) => x >= 0 && y >= 0 && x < width && y < height && levels[y * width + x] > limit;
     for (let y = 0, i = 0; y < height; y++) {
@@ -31,7 +32,7 @@
         const isIn = levels[i] > limit;
         above += isIn;
         if (share === 0) continue;
-        const others = inside(x - 1, y) + inside(x + 1, y) + inside(x, y - 1) + inside(x, y + 1);
+        const others = inside(x - line, y) + inside(x + line, y) + inside(x, y - line) + inside(x, y + line);
         if (isIn && others < 4) out.set([255, 255, 255, 255], 4 * i);
         else if (!isIn && others > 0) out.set([0, 0, 0, 255], 4 * i);
       }
@@ -50,6 +51,7 @@
     sheet.style.width = factor ? `${factor * photo.naturalWidth / window.devicePixelRatio}px` : "";
     sheet.classList.toggle("zoomed", factor > 0);
     get("stage").classList.toggle("zoomed", factor > 0);
+    draw();
   };
 
   const show = (row) => {
@@ -77,6 +79,7 @@
     for (const button of document.querySelectorAll("button.show")) {
       button.addEventListener("click", () => show(button.closest("tr")));
     }
+    window.addEventListener("resize", draw);
     window.addEventListener("beforeprint", () => {
       for (const details of document.querySelectorAll("details")) details.open = true;
     });
