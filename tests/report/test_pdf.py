@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cases import EVIL, make_case, make_jpeg
-from vilaco.errors import ConfigError
+from vilaco.errors import ConfigError, ImageError
+from vilaco.images import load_photo
 from vilaco.report import ReportWriter, render_case, write_report
 
 
@@ -38,6 +39,14 @@ def test_many_are_an_index_and_a_file_each(tmp_path: Path) -> None:
     write_report(tmp_path / "case.pdf", [make_case(name="a.jpg"), make_case(name="b.jpg")])
     assert pages(tmp_path / "case.pdf") == 1
     assert [file.name for file in sorted((tmp_path / "case-cases-pdf").iterdir())] == ["0001-a.pdf", "0002-b.pdf"]
+
+
+@pytest.mark.usefixtures("_weasyprint")
+def test_making_pdfs_does_not_soften_decoding(tmp_path: Path) -> None:
+    write_report(tmp_path / "case.pdf", [make_case()])  # WeasyPrint tells Pillow to accept files that are cut short
+    with pytest.raises(ImageError) as caught:
+        load_photo(make_jpeg(300, 400)[:2000])
+    assert caught.value.code == "truncated"
 
 
 def test_without_weasyprint_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
