@@ -32,7 +32,7 @@ def test_one_photo(inbox: Path, tmp_path: Path) -> None:
     run = detect(inbox / "one.jpg", "--report", tmp_path / "case.html")
     assert run.returncode == 0, run.stderr
     assert f"report in {tmp_path / 'case.html'}" in run.stderr
-    page = (tmp_path / "case.html").read_text()
+    page = (tmp_path / "case.html").read_text("utf-8")
     assert "<h1>one.jpg</h1>" in page
     assert run.stdout.split("  ")[0].strip() in page
     assert str(tmp_path) not in page

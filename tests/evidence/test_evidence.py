@@ -171,6 +171,19 @@ def test_a_broken_colour_profile_and_a_broken_preview_are_named() -> None:
     assert ifd.thumbnails == ()
 
 
+def test_a_file_whose_pictures_cannot_be_counted() -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(PIXELS).save(buffer, "TIFF")
+    data = bytearray(buffer.getvalue())
+    (start,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, start)
+    struct.pack_into("<I", data, start + 2 + 12 * count, len(data) - 3)  # the next picture begins at the last bytes
+    found = evidence(bytes(data))
+    assert (found.width, found.frames) == (96, 1)
+    assert len(found.problems) == 1
+    assert "counted" in found.problems[0]
+
+
 def test_every_field_survives_json() -> None:
     found = evidence(jpeg(exif=exif(Make="Nikon"), xmp=XMP, comment=b"hi \xff"))
     assert Evidence.model_validate_json(found.model_dump_json()) == found

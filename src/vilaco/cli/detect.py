@@ -138,7 +138,7 @@ def detect(
     console.note(", ".join(counts))
     if out is not None:
         console.note(f"results in {out}")
-    if report is not None and verdicts:
+    if cases is not None and (verdicts or cases.many):
         console.note(f"report in {report}")
     if failures and len(failures) > max_failure_rate * len(found):
         raise typer.Exit(console.EXIT_SOME_FAILED)

@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import IFDRational
 from pydantic import BaseModel, ConfigDict
 
-from vilaco.evidence.text import plain
+from vilaco.evidence.text import plain, reason
 
 MAX_FIELDS = 300
 """Most fields kept of one file; a camera writes 60 to 100."""
@@ -82,7 +82,7 @@ def read_fields(picture: Image.Image, problems: list[str]) -> tuple[Field, ...]:
                 if len(fields) > 4 * MAX_FIELDS:
                     break
         except Exception as error:  # a stranger's bytes: the readers let almost any type out
-            problems.append(f"{name} cannot be read wholly ({plain(str(error) or type(error).__name__, 120)})")
+            problems.append(f"{name} cannot be read wholly ({reason(error)})")
     if len(fields) > MAX_FIELDS:
         problems.append(f"more than {MAX_FIELDS} metadata fields; the rest is left out")
     return tuple(fields[:MAX_FIELDS])

@@ -12,7 +12,7 @@ from vilaco.evidence.credentials import Credentials, read_credentials
 from vilaco.evidence.jpeg import JpegEvidence, read_jpeg
 from vilaco.evidence.metadata import Field, read_fields
 from vilaco.evidence.software import SoftwareTrace, find_software
-from vilaco.evidence.text import plain
+from vilaco.evidence.text import reason
 from vilaco.evidence.thumbnails import EmbeddedThumbnail, read_thumbnails
 from vilaco.images import Photo
 
@@ -103,7 +103,7 @@ def read_evidence(source: str | Path | bytes, photo: Photo, *, anchors: str | No
             thumbnails = read_thumbnails(picture, photo, problems)
             jpeg = _jpeg(picture, problems)
             mode, (width, height) = picture.mode, picture.size
-            frames = int(getattr(picture, "n_frames", 1))
+            frames = _frames(picture, problems)
         credentials = read_credentials(stream, "image/jpeg" if format_ == "MPO" else mime, anchors)
     return Evidence(
         size=size,
@@ -126,5 +126,13 @@ def _jpeg(picture: Image.Image, problems: list[str]) -> JpegEvidence | None:
     try:
         return read_jpeg(picture)
     except Exception as error:  # tables are a stranger's bytes too
-        problems.append(f"the JPEG tables cannot be read ({plain(str(error) or type(error).__name__, 120)})")
+        problems.append(f"the JPEG tables cannot be read ({reason(error)})")
         return None
+
+
+def _frames(picture: Image.Image, problems: list[str]) -> int:
+    try:
+        return int(getattr(picture, "n_frames", 1))
+    except Exception as error:  # counting goes through the whole file
+        problems.append(f"the pictures in the file cannot be counted ({reason(error)})")
+        return 1

@@ -29,6 +29,11 @@ def plain(text: str, limit: int = MAX_TEXT) -> str:
     return f"{shown[:limit]}… ({len(text):,} characters)"
 
 
+def reason(error: Exception) -> str:
+    """Why a part could not be read, in few words; what strangers' bytes make libraries say."""
+    return plain(str(error) or type(error).__name__, 120)
+
+
 def _escaped(letter: str) -> str:
     if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co"):
         return letter.encode("unicode_escape").decode("ascii")

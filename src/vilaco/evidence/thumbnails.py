@@ -6,6 +6,7 @@ from PIL import ExifTags, Image
 from pydantic import BaseModel, ConfigDict
 
 from vilaco.errors import ImageError
+from vilaco.evidence.text import reason
 from vilaco.images import Photo, encode_jpeg, load_photo, resize_pixels
 
 DIFFERS_FROM = 30.0
@@ -65,7 +66,7 @@ def read_thumbnails(picture: Image.Image, photo: Photo, problems: list[str]) -> 
         except ImageError as error:
             problems.append(f"the {source} preview cannot be read ({error.reason})")
         except Exception as error:  # a stranger's bytes
-            problems.append(f"the {source} preview cannot be read ({type(error).__name__})")
+            problems.append(f"the {source} preview cannot be read ({reason(error)})")
     return tuple(found)
 
 

@@ -27,7 +27,7 @@ class IndexRow(BaseModel):
     """One line of an index: a `Case` without its pictures.
 
     Attributes:
-        link: Path of the case's own report, from the index, URL-quoted; ``None`` where there is none to follow.
+        link: Path of the case's own report, from the index: URL-quoted to be followed, or as it is for paper.
         name: What the photo is called.
         verdict: See `Result.verdict`.
         detection_score: In [0, 1].
@@ -38,7 +38,7 @@ class IndexRow(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    link: str | None
+    link: str
     name: str
     verdict: Verdict
     detection_score: float
@@ -47,7 +47,7 @@ class IndexRow(BaseModel):
     thumbnail: bytes
 
     @classmethod
-    def of(cls, case: Case, link: str | None) -> "IndexRow":
+    def of(cls, case: Case, link: str) -> "IndexRow":
         """The line of a case."""
         return cls(
             link=link,

@@ -5,6 +5,7 @@ files of their own they open at once, one can be sent alone, and memory stays fl
 is written and let go as soon as its photo is judged.
 """
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -74,11 +75,13 @@ class ReportWriter:
             write_atomically(self.path, self._encoded(render_case(case, interactive=not self._is_pdf)))
             return
         name = f"{len(self._rows) + 1:04d}-{_slug(case.name)}{self.path.suffix}"
-        page = render_case(
-            case, index_link=None if self._is_pdf else f"../{quote(self.path.name)}", interactive=not self._is_pdf
-        )
+        if self._is_pdf:
+            page, link = render_case(case, interactive=False), f"{self.folder.name}/{name}"
+        else:
+            page = render_case(case, index_link=f"../{quote(os.fsencode(self.path.name))}")
+            link = f"{quote(os.fsencode(self.folder.name))}/{name}"
         write_atomically(self.folder / name, self._encoded(page))
-        self._rows.append(IndexRow.of(case, f"{quote(self.folder.name)}/{name}"))
+        self._rows.append(IndexRow.of(case, link))
 
     def fail(self, error: ImageError) -> None:
         """Name a file in the index that could not be read."""
