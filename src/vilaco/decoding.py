@@ -22,13 +22,14 @@ import os
 import stat
 import threading
 import warnings
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from vilaco.errors import ImageError
@@ -93,14 +94,28 @@ def decode(stream: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, i
         ImageError: ``not_an_image``, ``needs_heif``, ``empty``, ``too_many_pixels``, ``unsupported``,
             ``truncated``, ``bomb``, ``corrupt`` or ``out_of_memory``.
     """
+    with open_picture(stream, name) as picture:
+        check_size(name, *picture.size, max_pixels)
+        if isinstance(picture, TiffImageFile):
+            return _load_tiff(picture, name)
+        picture.load()
+        return picture, _orientation(picture)
+
+
+@contextmanager
+def open_picture(stream: BinaryIO, name: str) -> Iterator[Image.Image]:
+    """Context with the first frame, its header read and its pixels not yet; what goes wrong inside is one error.
+
+    Args:
+        stream: The file's bytes, seekable.
+        name: How errors call the image.
+
+    Raises:
+        ImageError: As `decode`, whose limit on pixels is not checked here.
+    """
     try:
         with _pillow_set_up:
-            picture = Image.open(stream, formats=_formats(stream))
-            check_size(name, *picture.size, max_pixels)
-            if isinstance(picture, TiffImageFile):
-                return _load_tiff(picture, name)
-            picture.load()
-            return picture, _orientation(picture)
+            yield Image.open(stream, formats=_formats(stream))
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -285,9 +300,10 @@ def _broken(name: str, error: Exception) -> ImageError:
 
 
 class _PillowSetUp:
-    """Context in which Pillow keeps its warnings to itself and leaves the pixel limit to us.
+    """Context in which Pillow keeps its warnings to itself, leaves the pixel limit to us and refuses files cut short.
 
-    Both are settings of the whole process, so decoders in several threads share one change: the first to come
+    The last is Pillow's default, which other libraries (WeasyPrint for one) change when they are imported. All are
+    settings of the whole process, so decoders in several threads share one change: the first to come
     makes it, the last to go takes it back.
     """
 
@@ -303,6 +319,8 @@ class _PillowSetUp:
                 warnings.filterwarnings("ignore", module=r"PIL\.|pillow_heif|vilaco\.decoding")
                 self._undo.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
                 Image.MAX_IMAGE_PIXELS = None
+                self._undo.callback(setattr, ImageFile, "LOAD_TRUNCATED_IMAGES", ImageFile.LOAD_TRUNCATED_IMAGES)
+                ImageFile.LOAD_TRUNCATED_IMAGES = False
             self._users += 1
 
     def __exit__(self, *exception: object) -> None:
