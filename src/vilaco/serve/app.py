@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from vilaco import __version__
 from vilaco.localizer import Localizer
+from vilaco.report.html import render_case
 from vilaco.result import find_regions
 from vilaco.serve.gate import Gate
 from vilaco.serve.jobs import Entry, Job, Jobs, disk_problem, read_map
@@ -103,12 +104,11 @@ def _add_service_routes(app: FastAPI, jobs: Jobs) -> None:
     @app.get("/v1/about", responses=declared(401, 403, 421))
     async def about() -> AboutAnswer:
         """Say which model judges, what it promises, and what is taken."""
-        calibration = localizer.calibration
         return AboutAnswer(
             version=__version__,
             model=f"{localizer.name}@{localizer.fingerprint[:12]}",
-            max_false_alarms=calibration and calibration.max_false_alarms,
-            max_misses=calibration and calibration.max_misses,
+            max_false_alarms=jobs.judge.max_false_alarms,
+            max_misses=jobs.judge.max_misses,
             max_body=settings.max_body,
             max_pixels=settings.max_pixels,
             max_photos=settings.max_photos,
@@ -188,12 +188,19 @@ def _add_photo_routes(app: FastAPI, jobs: Jobs) -> None:
             media_type="image/jpeg",
         )
 
+    @app.get("/v1/photos/{photo_id}/report.html", **_file("text/html"))
+    async def report(photo_id: str) -> Response:
+        """The report of one photo, a file that needs nothing beside it; to be saved, then opened."""
+        page = await jobs.view(lambda entry: render_case(jobs.case(entry)), photo_id)
+        headers = {"Content-Disposition": 'attachment; filename="report.html"'}
+        return Response(page, headers=headers, media_type="text/html; charset=utf-8")
+
     @app.get("/v1/photos/{photo_id}/photo.png", **_file("image/png"))
     async def photo(photo_id: str) -> Response:
         """The photo's pixels as they were judged, upright, for file types that browsers do not show."""
 
         def encode(entry: Entry) -> Response:
-            decoded = jobs.sandbox.load_photo(entry.upload, entry.name)
+            decoded = jobs.sandbox.read(entry.upload, entry.name)[0]
             return _png(cv2.cvtColor(decoded.upright(decoded.pixels), cv2.COLOR_RGB2BGR))
 
         return await jobs.view(encode, photo_id)

@@ -22,6 +22,7 @@ from vilaco.serve.settings import ServeSettings, is_loopback
 OPEN_PATHS = ("/healthz",)
 """Beside the page itself, what answers without a token."""
 _GUARDED = ("/v1/", "/metrics", "/openapi.json")
+_METHODS = ("GET", "HEAD", "POST", "DELETE")
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
@@ -73,7 +74,8 @@ class Gate:
             await self._admit(scope, receive, send_with_headers)
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            self.metrics.requests.labels(route, scope["method"], str(status)).inc()
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self.metrics.requests.labels(route, method, str(status)).inc()
             self.metrics.request_seconds.labels(route).observe(time.perf_counter() - started)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -23,8 +23,14 @@ import cv2
 import numpy as np
 
 from vilaco.errors import ImageError, VilacoError
+from vilaco.evidence import Evidence
+from vilaco.evidence.credentials import trust_anchors
 from vilaco.localizer import Localizer
-from vilaco.result import ResultRow
+from vilaco.report.case import Case, Judge
+from vilaco.report.html import hints
+from vilaco.report.views import draw_views
+from vilaco.report.words import Words, put_in_words
+from vilaco.result import Result, ResultRow
 from vilaco.serve.metrics import Metrics
 from vilaco.serve.problems import Problem, ProblemError, log_unexpected, problem
 from vilaco.serve.sandbox import Sandbox
@@ -50,6 +56,8 @@ class Entry:
     size: int
     state: State = "waiting"
     row: ResultRow | None = None
+    words: Words | None = None
+    evidence: Evidence | None = None
     problem: Problem | None = None
 
     @property
@@ -64,7 +72,15 @@ class Entry:
     def answer(self) -> PhotoAnswer:
         """As JSON."""
         return PhotoAnswer(
-            id=self.id, name=self.name, sha256=self.sha256, state=self.state, result=self.row, problem=self.problem
+            id=self.id,
+            name=self.name,
+            sha256=self.sha256,
+            state=self.state,
+            result=self.row,
+            words=self.words,
+            evidence=self.evidence,
+            hints=hints(self.evidence),
+            problem=self.problem,
         )
 
 
@@ -104,8 +120,12 @@ class Jobs:
         self.settings = settings
         self.metrics = metrics
         self.sandbox = Sandbox(
-            max_pixels=settings.max_pixels, seconds=settings.decode_seconds, megabytes=settings.decode_mb
+            max_pixels=settings.max_pixels,
+            seconds=settings.decode_seconds,
+            megabytes=settings.decode_mb,
+            anchors=trust_anchors(),
         )
+        self.judge = Judge.of(localizer)
         self._jobs: dict[str, Job] = {}
         self._entries: dict[str, Entry] = {}
         self._queue: asyncio.Queue[tuple[Job, Entry]] = asyncio.Queue()
@@ -222,6 +242,23 @@ class Jobs:
                     raise ProblemError(503, error.code, error.reason, photo=entry.name, retry=True) from error
                 raise ProblemError(404, "no_such_photo", "the photo was deleted") from None
 
+    def case(self, entry: Entry) -> Case:
+        """All that a report shows of a judged photo; slow, so for `view`."""
+        photo, evidence = self.sandbox.read(entry.upload, entry.name)
+        row = entry.row
+        assert row is not None
+        result = Result.from_map(
+            photo,
+            read_map(entry),
+            row.detection_score,
+            model=row.model,
+            seconds=row.seconds,
+            decision_threshold=row.decision_threshold,
+            authentic_threshold=row.authentic_threshold,
+            mask_threshold=row.mask_threshold,
+        )
+        return Case(name=entry.name, row=row, judge=self.judge, evidence=evidence, views=draw_views(photo, result))
+
     async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
@@ -257,11 +294,12 @@ class Jobs:
 
     async def _judge(self, entry: Entry) -> Problem | None:
         try:
-            photo = await self._in_thread(self.sandbox.load_photo, entry.upload, entry.name)
+            photo, evidence = await self._in_thread(self.sandbox.read, entry.upload, entry.name)
             async with self._model_free:
                 result = await self._in_thread(self.localizer.predict, photo)
             await self._in_thread(result.save, entry.folder, STEM)
-            entry.row = result.to_row()
+            row = result.to_row()
+            entry.evidence, entry.words, entry.row = evidence, put_in_words(row, self.judge), row
         except ImageError as error:
             status = 413 if error.code == "too_many_pixels" else 422
             return problem(status, error.code, error.reason, photo=entry.name)
@@ -324,6 +362,7 @@ def shown_name(name: str) -> str:
 def read_map(entry: Entry) -> np.ndarray:
     """A judged photo's localization map as it was saved, (H, W) float32 in [0, 1], in steps of 1 / 65535."""
     levels = cv2.imdecode(np.frombuffer(entry.result_file("map.png").read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert levels is not None  # our own file
     return levels.astype(np.float32) / np.float32(65535)
 
 

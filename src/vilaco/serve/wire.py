@@ -5,6 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vilaco.evidence import Evidence
+from vilaco.report.words import Words
 from vilaco.result import Region, ResultRow
 from vilaco.serve.problems import Problem
 
@@ -12,7 +14,7 @@ State = Literal["waiting", "judging", "done", "failed"]
 
 
 class _Wire(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_bytes="base64", val_json_bytes="base64")
 
 
 class PhotoAnswer(_Wire):
@@ -24,6 +26,9 @@ class PhotoAnswer(_Wire):
         sha256: Of the file.
         state: ``result`` is there when done, ``problem`` when failed.
         result: As ``vilaco detect --json`` prints it; ``path`` is the name.
+        words: The verdict in words, and what it does not mean.
+        evidence: What the file says about itself.
+        hints: What in it is worth a look, a few words each.
         problem: Why it could not be judged.
     """
 
@@ -32,6 +37,9 @@ class PhotoAnswer(_Wire):
     sha256: str
     state: State
     result: ResultRow | None = None
+    words: Words | None = None
+    evidence: Evidence | None = None
+    hints: tuple[str, ...] = ()
     problem: Problem | None = None
 
 

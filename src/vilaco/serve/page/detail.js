@@ -48,7 +48,7 @@ async function showAnswer(item, forget) {
     viewer.element,
     controls(photo, regions, notice),
     regions,
-    ...(photo.evidence ? [evidenceSection(photo.evidence)] : []),
+    ...(photo.evidence ? [evidenceSection(photo.evidence, photo.hints)] : []),
     downloads(photo, notice, forget),
   );
   viewer.setSideBySide(viewer.sideBySide);
@@ -94,20 +94,18 @@ function verdict({ result, words }) {
 
 // The score on a line from 0 to 1, with the two limits between which nothing is said.
 function scale({ detection_score: score, authentic_threshold: low, decision_threshold: high }) {
-  const mark = (name, at) => {
-    const line = el("span", { className: `mark ${name}` });
-    line.style.setProperty("--at", `${100 * at}%`);
-    return line;
-  };
-  const band = el("span", { className: "band" });
-  band.style.setProperty("--from", `${100 * low}%`);
-  band.style.setProperty("--to", `${100 * high}%`);
+  const mark = el("span", { className: "mark" });
+  mark.style.setProperty("--at", `${100 * score}%`);
   const text = `Score ${score.toFixed(3)}; authentic up to ${low.toFixed(3)}, tampered above ${high.toFixed(3)}`;
+  const line = el("div", { className: "line", role: "img", "aria-label": text }, mark);
+  line.style.setProperty("--low", `${100 * low}%`);
+  line.style.setProperty("--high", `${100 * high}%`);
+  const captions = ["authentic", `score ${score.toFixed(3)}`, "tampered"];
   return el(
     "figure",
     { className: "scale" },
-    el("div", { className: "line", role: "img", "aria-label": text }, band, mark("score", score)),
-    el("figcaption", { className: "quiet" }, el("span", { textContent: "authentic" }), el("span", { textContent: `score ${score.toFixed(3)}` }), el("span", { textContent: "tampered" })),
+    line,
+    el("figcaption", { className: "quiet" }, ...captions.map((caption) => el("span", { textContent: caption }))),
   );
 }
 

@@ -2,12 +2,13 @@
 
 import { el } from "./dom.js";
 
-export function evidenceSection(evidence) {
+export function evidenceSection(evidence, hints) {
   const rows = facts(evidence).filter(([, value]) => value);
   return el(
     "section",
     { className: "evidence" },
     el("h3", { textContent: "What the file says about itself" }),
+    hints.length ? el("p", { className: "hints", textContent: `Worth a look: ${hints.join(", ")}` }) : null,
     el("dl", {}, ...rows.flatMap(([term, value]) => [el("dt", { textContent: term }), el("dd", { textContent: value })])),
     evidence.fields.length
       ? el(
@@ -46,7 +47,7 @@ function jpeg(found) {
 
 function thumbnails(found) {
   if (!found.length) return "none";
-  return found.map((each) => `${each.source}, ${each.width} × ${each.height}${each.differs ? ": differs from the photo" : ""}`).join("; ");
+  return found.map((each) => `${each.source}, ${each.width} × ${each.height}`).join("; ");
 }
 
 function credentials(found) {

@@ -31,7 +31,9 @@ export class Viewer {
       this.left,
       this.right,
     );
+    this.element.style.setProperty("--aspect", `${width} / ${height}`);
     this.right.setAttribute("role", "img");
+    this.right.setAttribute("aria-label", "The photo under its map");
     this.left.setAttribute("role", "img");
     this.left.setAttribute("aria-label", "The photo");
     for (const pane of [this.left, this.right]) {
