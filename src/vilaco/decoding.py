@@ -22,7 +22,8 @@ import os
 import stat
 import threading
 import warnings
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -93,14 +94,28 @@ def decode(stream: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, i
         ImageError: ``not_an_image``, ``needs_heif``, ``empty``, ``too_many_pixels``, ``unsupported``,
             ``truncated``, ``bomb``, ``corrupt`` or ``out_of_memory``.
     """
+    with open_picture(stream, name) as picture:
+        check_size(name, *picture.size, max_pixels)
+        if isinstance(picture, TiffImageFile):
+            return _load_tiff(picture, name)
+        picture.load()
+        return picture, _orientation(picture)
+
+
+@contextmanager
+def open_picture(stream: BinaryIO, name: str) -> Iterator[Image.Image]:
+    """Context with the first frame, its header read and its pixels not yet; what goes wrong inside is one error.
+
+    Args:
+        stream: The file's bytes, seekable.
+        name: How errors call the image.
+
+    Raises:
+        ImageError: As `decode`, whose limit on pixels is not checked here.
+    """
     try:
         with _pillow_set_up:
-            picture = Image.open(stream, formats=_formats(stream))
-            check_size(name, *picture.size, max_pixels)
-            if isinstance(picture, TiffImageFile):
-                return _load_tiff(picture, name)
-            picture.load()
-            return picture, _orientation(picture)
+            yield Image.open(stream, formats=_formats(stream))
     except ImageError:
         raise
     except UnidentifiedImageError as error:

@@ -47,7 +47,10 @@ class Localizer:
         self.runtime = runtime
         self.name = name
         self.calibration = calibration
+        self.max_false_alarms: float | None = None
+        """Share of authentic photos that may be called tampered; ``None`` where nothing is promised."""
         if calibration is not None:
+            self.max_false_alarms = max_false_alarms or calibration.max_false_alarms
             self.thresholds = calibration.thresholds(max_false_alarms)
         elif max_false_alarms is None:
             self.thresholds = Thresholds(decision=0.5, authentic=0.5)

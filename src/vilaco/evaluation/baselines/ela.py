@@ -32,13 +32,25 @@ def ela_map(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     Returns:
         ``error / (error + mean error)``, shape ``(H, W)``, in [0, 1); zeros if nothing changes at all.
     """
-    saved = resave_jpeg(pixels, QUALITY, subsampling="4:4:4")
-    change = cv2.absdiff(pixels, saved).astype(np.float32).mean(axis=2)
+    change = resave_change(pixels).astype(np.float32).mean(axis=2)
     level = float(change.mean(dtype=np.float64))
     if level == 0.0:
         return change
     error = np.maximum(cv2.boxFilter(change, -1, (WINDOW, WINDOW), borderType=cv2.BORDER_REFLECT), 0.0)
     return (error / (error + np.float32(level))).astype(np.float32)
+
+
+def resave_change(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """How much each pixel changes under one more JPEG save at quality 90 (4:4:4): ELA's picture as people know it.
+
+    Args:
+        pixels: RGB, shape ``(H, W, 3)``.
+
+    Returns:
+        Absolute differences, the same shape; dark, as most are below 10.
+    """
+    saved = resave_jpeg(pixels, QUALITY, subsampling="4:4:4")
+    return np.asarray(cv2.absdiff(pixels, saved), np.uint8)
 
 
 def ela_score(localization_map: NDArray[np.float32]) -> float:

@@ -61,9 +61,22 @@ def noi1_map(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     Returns:
         ``d / (1 + d)``, shape ``(H, W)``, in [0, 1); zeros for an image smaller than one tile.
     """
+    tiles = noise_distance(pixels)
     size = pixels.shape[0], pixels.shape[1]
-    if min(size) < 2 * BLOCK:
-        return np.zeros(size, np.float32)
+    return np.zeros(size, np.float32) if tiles is None else resize_map(tiles, size)
+
+
+def noise_distance(pixels: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+    """The map of `noi1_map` as it is computed, one value a tile.
+
+    Args:
+        pixels: RGB, shape ``(H, W, 3)``.
+
+    Returns:
+        Shape ``(H // 16, W // 16)``, in [0, 1); ``None`` for an image smaller than one tile.
+    """
+    if min(pixels.shape[:2]) < 2 * BLOCK:
+        return None
     level = np.sqrt(noise_levels(luma(pixels)) ** 2 + ROUNDING_VARIANCE)
     distance = np.abs(np.log2(level / np.median(level)))
-    return resize_map((distance / (1.0 + distance)).astype(np.float32), size)
+    return (distance / (1.0 + distance)).astype(np.float32)

@@ -1,0 +1,194 @@
+"""A file's metadata as plain text fields: EXIF, XMP, PNG and GIF text, JPEG comments, the colour profile."""
+
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from defusedxml.ElementTree import fromstring
+from PIL import ExifTags, Image, ImageCms
+from PIL.TiffImagePlugin import IFDRational
+from pydantic import BaseModel, ConfigDict
+
+from vilaco.evidence.text import plain
+
+MAX_FIELDS = 300
+"""Most fields kept of one file; a camera writes 60 to 100."""
+MAX_XMP = 2_000_000
+"""Most bytes of XMP that are parsed."""
+_LONGEST_LIST = 16
+
+_SUB_IFDS = {"EXIF photo": ExifTags.IFD.Exif, "GPS": ExifTags.IFD.GPSInfo}
+_POINTERS = frozenset({*map(int, ExifTags.IFD), 0x0111, 0x0117, 0x0144, 0x0145, 0x014A, 0x02BC, 0x83BB, 0x8649, 0x8773})
+"""Tags whose value is where something else lies, or another format's whole block."""
+_XMP_PREFIXES = {
+    "http://ns.adobe.com/xap/1.0/": "xmp",
+    "http://ns.adobe.com/xap/1.0/mm/": "xmpMM",
+    "http://ns.adobe.com/xap/1.0/sType/ResourceEvent#": "stEvt",
+    "http://ns.adobe.com/xap/1.0/sType/ResourceRef#": "stRef",
+    "http://ns.adobe.com/photoshop/1.0/": "photoshop",
+    "http://ns.adobe.com/camera-raw-settings/1.0/": "crs",
+    "http://purl.org/dc/elements/1.1/": "dc",
+    "http://iptc.org/std/Iptc4xmpExt/2008-02-29/": "Iptc4xmpExt",
+    "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/": "Iptc4xmpCore",
+    "http://ns.adobe.com/exif/1.0/": "exif",
+    "http://ns.adobe.com/tiff/1.0/": "tiff",
+}
+_RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+
+
+class Field(BaseModel):
+    """One line of metadata.
+
+    Attributes:
+        group: Where it stands: ``"EXIF"``, ``"EXIF photo"``, ``"GPS"``, ``"XMP"``, ``"text"`` or ``"header"``.
+        name: Its name there.
+        value: Its value in words, cleaned by :func:`vilaco.evidence.text.plain`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    group: str
+    name: str
+    value: str
+
+
+def read_fields(picture: Image.Image, problems: list[str]) -> tuple[Field, ...]:
+    """All metadata of a file that are text or numbers.
+
+    Args:
+        picture: As opened; its pixels are not looked at.
+        problems: What cannot be read is added here, a sentence each.
+
+    Returns:
+        At most `MAX_FIELDS`, in the file's order.
+    """
+    fields: list[Field] = []
+    parts: dict[str, Callable[[Image.Image], Iterator[Field]]] = {
+        "EXIF": _exif,
+        "XMP": _xmp,
+        "text": _text,
+        "the colour profile": _profile,
+    }
+    for name, read in parts.items():
+        try:
+            for field in read(picture):
+                fields.append(field)
+                if len(fields) > 4 * MAX_FIELDS:
+                    break
+        except Exception as error:  # a stranger's bytes: the readers let almost any type out
+            problems.append(f"{name} cannot be read wholly ({plain(str(error) or type(error).__name__, 120)})")
+    if len(fields) > MAX_FIELDS:
+        problems.append(f"more than {MAX_FIELDS} metadata fields; the rest is left out")
+    return tuple(fields[:MAX_FIELDS])
+
+
+def _exif(picture: Image.Image) -> Iterator[Field]:
+    exif = picture.getexif()
+    for tag in list(exif):
+        if tag not in _POINTERS:
+            yield _field("EXIF", ExifTags.TAGS.get(tag, f"tag {tag:#06x}"), exif[tag])
+    for group, pointer in _SUB_IFDS.items():
+        names = ExifTags.GPSTAGS if group == "GPS" else ExifTags.TAGS
+        for tag, value in exif.get_ifd(pointer).items():
+            if tag not in _POINTERS:
+                yield _field(group, names.get(tag, f"tag {tag:#06x}"), value)
+
+
+def _xmp(picture: Image.Image) -> Iterator[Field]:
+    packet = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp") or b""
+    data = packet.encode() if isinstance(packet, str) else bytes(packet)
+    data = data.strip(b"\x00 \r\n\t")
+    if not data:
+        return
+    if len(data) > MAX_XMP:
+        raise ValueError(f"{len(data):,} bytes, over the limit of {MAX_XMP:,}")
+    for description in fromstring(data).iter(f"{_RDF}Description"):
+        for key, value in description.attrib.items():
+            if not key.startswith(_RDF) and value.strip():
+                yield _field("XMP", _xmp_name(key), value)
+        for element in description:
+            for name, value in _leaves(element):
+                yield _field("XMP", name, value)
+
+
+def _leaves(element: Element, depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Texts of an element: a list's entries, with a structure's parts joined, each under the element's own name."""
+    name = _xmp_name(element.tag)
+    for entry in element.iter(f"{_RDF}li"):
+        parts = [
+            f"{_local(key)}: {value}" for key, value in entry.attrib.items() if not key.startswith("{http://www.w3")
+        ]
+        parts += [
+            f"{_local(child.tag)}: {child.text}"
+            for child in entry.iter()
+            if child.text and child.text.strip() and child is not entry
+        ]
+        text = ", ".join(parts) or (entry.text or "").strip()
+        if text:
+            yield name, text
+    if element.text and element.text.strip():
+        yield name, element.text
+    attributes = [f"{_local(key)}: {value}" for key, value in element.attrib.items() if not key.startswith(_RDF)]
+    if attributes:
+        yield name, ", ".join(attributes)
+    for key, value in element.attrib.items():
+        if key == f"{_RDF}resource":
+            yield name, value
+
+
+def _xmp_name(tag: str) -> str:
+    namespace, _, name = tag.lstrip("{").rpartition("}")
+    prefix = _XMP_PREFIXES.get(namespace)
+    return name if prefix in (None, "xmp") else f"{prefix}:{name}"
+
+
+def _local(tag: str) -> str:
+    return tag.rpartition("}")[2]
+
+
+def _text(picture: Image.Image) -> Iterator[Field]:
+    for key, value in picture.info.items():
+        if key == "comment" or (isinstance(value, str) and key != "XML:com.adobe.xmp"):
+            yield _field("text", str(key), value)
+    if "adobe" in picture.info:
+        yield _field("header", "APP14", "Adobe marker: written by Adobe software, or by a program that imitates it")
+
+
+def _profile(picture: Image.Image) -> Iterator[Field]:
+    profile = picture.info.get("icc_profile")
+    if profile:
+        name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
+        yield _field("header", "colour profile", name)
+
+
+def _field(group: str, name: str, value: Any) -> Field:
+    return Field(group=group, name=plain(name, 60), value=plain(_words(value)))
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, bytes):
+        return _decoded(value)
+    if isinstance(value, IFDRational):
+        return f"{float(value):g}" if value.denominator else "undefined"
+    if isinstance(value, (tuple, list)):
+        shown = ", ".join(_words(item) for item in value[:_LONGEST_LIST])
+        return shown if len(value) <= _LONGEST_LIST else f"{shown}, … ({len(value):,} values)"
+    if isinstance(value, dict):
+        return f"{len(value)} fields"
+    return str(value)
+
+
+def _decoded(data: bytes) -> str:
+    """Bytes as text where they are text, as UserComment is after its eight bytes of code name."""
+    for code, encoding in {b"ASCII\0\0\0": "ascii", b"UNICODE\0": "utf-16", b"\0" * 8: "utf-8"}.items():
+        if data.startswith(code):
+            data, codec = data[8:], encoding
+            break
+    else:
+        codec = "utf-8"
+    try:
+        text = data.decode(codec).strip("\x00 ")
+    except UnicodeDecodeError:
+        return f"{len(data):,} bytes"
+    return text if text.isprintable() or text.strip().replace("\n", "").isprintable() else f"{len(data):,} bytes"
