@@ -17,7 +17,6 @@ from starlette.staticfiles import StaticFiles
 
 from vilaco import __version__
 from vilaco.localizer import Localizer
-from vilaco.report.html import render_case
 from vilaco.result import find_regions
 from vilaco.serve.gate import Gate
 from vilaco.serve.jobs import Entry, Job, Jobs, disk_problem, read_map
@@ -191,7 +190,7 @@ def _add_photo_routes(app: FastAPI, jobs: Jobs) -> None:
     @app.get("/v1/photos/{photo_id}/report.html", **_file("text/html"))
     async def report(photo_id: str) -> Response:
         """The report of one photo, a file that needs nothing beside it; to be saved, then opened."""
-        page = await jobs.view(lambda entry: render_case(jobs.case(entry)), photo_id)
+        page = await jobs.view(lambda entry: entry.result_file("report.html").read_bytes(), photo_id)
         headers = {"Content-Disposition": 'attachment; filename="report.html"'}
         return Response(page, headers=headers, media_type="text/html; charset=utf-8")
 

@@ -25,9 +25,11 @@ import numpy as np
 from vilaco.errors import ImageError, VilacoError
 from vilaco.evidence import Evidence
 from vilaco.evidence.credentials import trust_anchors
+from vilaco.files import write_atomically
+from vilaco.images import Photo
 from vilaco.localizer import Localizer
 from vilaco.report.case import Case, Judge
-from vilaco.report.html import hints
+from vilaco.report.html import hints, render_case
 from vilaco.report.views import draw_views
 from vilaco.report.words import Words, put_in_words
 from vilaco.result import Result, ResultRow
@@ -58,6 +60,7 @@ class Entry:
     row: ResultRow | None = None
     words: Words | None = None
     evidence: Evidence | None = None
+    hints: tuple[str, ...] = ()
     problem: Problem | None = None
 
     @property
@@ -66,7 +69,7 @@ class Entry:
         return self.folder / UPLOAD
 
     def result_file(self, ending: str) -> Path:
-        """One of the files that `vilaco.result.Result.save` wrote, by its ending."""
+        """One of the files that judging left: ``mask.png``, ``map.png``, ``overlay.jpg`` or ``report.html``."""
         return self.folder / f"{STEM}.{ending}"
 
     def answer(self) -> PhotoAnswer:
@@ -79,7 +82,7 @@ class Entry:
             result=self.row,
             words=self.words,
             evidence=self.evidence,
-            hints=hints(self.evidence),
+            hints=self.hints,
             problem=self.problem,
         )
 
@@ -242,23 +245,6 @@ class Jobs:
                     raise ProblemError(503, error.code, error.reason, photo=entry.name, retry=True) from error
                 raise ProblemError(404, "no_such_photo", "the photo was deleted") from None
 
-    def case(self, entry: Entry) -> Case:
-        """All that a report shows of a judged photo; slow, so for `view`."""
-        photo, evidence = self.sandbox.read(entry.upload, entry.name)
-        row = entry.row
-        assert row is not None
-        result = Result.from_map(
-            photo,
-            read_map(entry),
-            row.detection_score,
-            model=row.model,
-            seconds=row.seconds,
-            decision_threshold=row.decision_threshold,
-            authentic_threshold=row.authentic_threshold,
-            mask_threshold=row.mask_threshold,
-        )
-        return Case(name=entry.name, row=row, judge=self.judge, evidence=evidence, views=draw_views(photo, result))
-
     async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
@@ -297,9 +283,7 @@ class Jobs:
             photo, evidence = await self._in_thread(self.sandbox.read, entry.upload, entry.name)
             async with self._model_free:
                 result = await self._in_thread(self.localizer.predict, photo)
-            await self._in_thread(result.save, entry.folder, STEM)
-            row = result.to_row()
-            entry.evidence, entry.words, entry.row = evidence, put_in_words(row, self.judge), row
+            await self._in_thread(self._record, entry, photo, evidence, result)
         except ImageError as error:
             status = 413 if error.code == "too_many_pixels" else 422
             return problem(status, error.code, error.reason, photo=entry.name)
@@ -312,6 +296,14 @@ class Jobs:
         self._keep(size - entry.size)
         entry.size = size
         return None
+
+    def _record(self, entry: Entry, photo: Photo, evidence: Evidence, result: Result) -> None:
+        """Write the results beside the photo."""
+        row = result.to_row()
+        case = Case(name=entry.name, row=row, judge=self.judge, evidence=evidence, views=draw_views(photo, result))
+        result.save(entry.folder, STEM)
+        write_atomically(entry.result_file("report.html"), render_case(case).encode())
+        entry.evidence, entry.hints, entry.words, entry.row = evidence, hints(case), put_in_words(case), row
 
     def _finish(self, job: Job, entry: Entry, fault: Problem | None) -> None:
         entry.state, entry.problem = ("done", None) if fault is None else ("failed", fault)
