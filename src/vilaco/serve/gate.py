@@ -86,9 +86,9 @@ class Gate:
             if scope["method"] == "POST":
                 body.check_announced(headers)
                 if self.is_full():
-                    raise ProblemError(503, "queue_full", "all places in the queue are taken", retry=True)
+                    raise ProblemError(503, "queue_full", "all places in the queue are taken")
                 if self.uploads >= self.settings.max_uploads:
-                    raise ProblemError(503, "too_many_uploads", "too many uploads at once", retry=True)
+                    raise ProblemError(503, "too_many_uploads", "too many uploads at once")
         except ProblemError as error:
             await body.discard()
             response = error.response()

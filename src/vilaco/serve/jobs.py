@@ -174,9 +174,9 @@ class Jobs:
             ProblemError: 503 where the queue or the store is full, 507 where the disk is.
         """
         if self.is_full(len(files)):
-            raise ProblemError(503, "queue_full", f"no place for {len(files)} more photos in the queue", retry=True)
+            raise ProblemError(503, "queue_full", f"no place for {len(files)} more photos in the queue")
         if self._kept > self.settings.max_kept_mb * MIB:
-            raise ProblemError(503, "store_full", "too many photos are kept; older ones go soon", retry=True)
+            raise ProblemError(503, "store_full", "too many photos are kept; older ones go soon")
         self._count(len(files))
         entries: list[Entry] = []
         try:
@@ -242,7 +242,7 @@ class Jobs:
                 raise ProblemError(404, "no_such_photo", "the photo was deleted") from None
             except ImageError as error:
                 if self._entries.get(id_) is entry:
-                    raise ProblemError(503, error.code, error.reason, photo=entry.name, retry=True) from error
+                    raise ProblemError(503, error.code, error.reason, photo=entry.name) from error
                 raise ProblemError(404, "no_such_photo", "the photo was deleted") from None
 
     async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
@@ -283,7 +283,7 @@ class Jobs:
             photo, evidence = await self._in_thread(self.sandbox.read, entry.upload, entry.name)
             async with self._model_free:
                 result = await self._in_thread(self.localizer.predict, photo)
-            await self._in_thread(self._record, entry, photo, evidence, result)
+            size = await self._in_thread(self._record, entry, photo, evidence, result)
         except ImageError as error:
             status = 413 if error.code == "too_many_pixels" else 422
             return problem(status, error.code, error.reason, photo=entry.name)
@@ -292,18 +292,18 @@ class Jobs:
             return disk_problem(cause, photo=entry.name).problem if isinstance(cause, OSError) else _our_fault(entry)
         except Exception:
             return _our_fault(entry)
-        size = sum(file.stat().st_size for file in entry.folder.iterdir())
         self._keep(size - entry.size)
         entry.size = size
         return None
 
-    def _record(self, entry: Entry, photo: Photo, evidence: Evidence, result: Result) -> None:
-        """Write the results beside the photo."""
+    def _record(self, entry: Entry, photo: Photo, evidence: Evidence, result: Result) -> int:
+        """Write the results beside the photo; how many bytes lie there then."""
         row = result.to_row()
         case = Case(name=entry.name, row=row, judge=self.judge, evidence=evidence, views=draw_views(photo, result))
         result.save(entry.folder, STEM)
         write_atomically(entry.result_file("report.html"), render_case(case).encode())
         entry.evidence, entry.hints, entry.words, entry.row = evidence, hints(case), put_in_words(case), row
+        return sum(file.stat().st_size for file in entry.folder.iterdir())
 
     def _finish(self, job: Job, entry: Entry, fault: Problem | None) -> None:
         entry.state, entry.problem = ("done", None) if fault is None else ("failed", fault)
@@ -361,7 +361,7 @@ def read_map(entry: Entry) -> np.ndarray:
 def disk_problem(error: OSError, *, photo: str | None = None) -> ProblemError:
     """What to answer where a file cannot be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ProblemError(507, "disk_full", "no space is left where photos are kept", photo=photo, retry=True)
+        return ProblemError(507, "disk_full", "no space is left where photos are kept", photo=photo)
     log_unexpected("a file cannot be written")
     return ProblemError(500, "internal_error", "a file could not be written; the log has it", photo=photo)
 

@@ -45,13 +45,12 @@ class ProblemError(Exception):
         code: A short word for machines.
         detail: One line.
         photo: Name of the photo in question.
-        retry: Whether to say ``Retry-After``.
     """
 
-    def __init__(self, status: int, code: str, detail: str, *, photo: str | None = None, retry: bool = False) -> None:
+    def __init__(self, status: int, code: str, detail: str, *, photo: str | None = None) -> None:
         super().__init__(detail)
         self.problem = problem(status, code, detail, photo=photo)
-        self.headers = {"Retry-After": str(RETRY_SECONDS)} if retry else {}
+        self.headers = {"Retry-After": str(RETRY_SECONDS)} if status in (503, 507) else {}
         if status == HTTPStatus.UNAUTHORIZED:
             self.headers["WWW-Authenticate"] = "Bearer"
 

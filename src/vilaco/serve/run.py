@@ -1,6 +1,7 @@
 """Listen, serve until asked to stop, and stop in good order."""
 
 import logging
+import os
 import socket
 from collections.abc import Callable
 
@@ -24,7 +25,7 @@ def listen(settings: ServeSettings) -> socket.socket:
         family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((settings.host, settings.port), family=family, backlog=128)
     except OSError as error:
-        reason = error.strerror or error
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
         raise ConfigError(f"cannot listen on {settings.host}, port {settings.port} ({reason})") from None
 
 

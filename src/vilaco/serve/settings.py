@@ -19,8 +19,8 @@ class ServeSettings(BaseModel):
             no token.
 
     Example:
-        >>> ServeSettings().max_body_mb
-        25.0
+        >>> ServeSettings().max_body
+        26214400
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
