@@ -1,8 +1,8 @@
 """The page in a real Chromium, as a person meets it."""
 
+import base64
 import csv
 import io
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ class Visit:
             self.complaints.append(line.text)
 
     def _check(self, url: str, base: str) -> None:
-        if not url.startswith((base, "blob:")):
+        if not url.startswith((base.partition("#")[0], "blob:")):
             self.complaints.append(f"asked {url}")
 
     def choose(self, *files: Path) -> None:
@@ -131,8 +131,6 @@ def test_choose_slide_zoom_download(visit: Visit, photo: Path, client: httpx2.Cl
 
 @pytest.mark.parametrize("name", ["dropped.png", "pasted.png"])
 def test_drop_and_paste(visit: Visit, name: str) -> None:
-    import base64
-
     visit.page.wait_for_selector("#model:not(:empty)")
     visit.page.evaluate(DROP, [name, base64.b64encode(photo_bytes(ending=".png")).decode(), "image/png"])
     visit.page.wait_for_selector(".verdict", timeout=DONE)
@@ -140,7 +138,7 @@ def test_drop_and_paste(visit: Visit, name: str) -> None:
 
 
 def test_a_bad_file_is_named_and_the_others_go_on(visit: Visit, photo: Path, tmp_path: Path) -> None:
-    bad = tmp_path / "bad <b>name</b>.jpg"
+    bad = tmp_path / "bad <b>name<b>.jpg"
     bad.write_bytes(b"nothing")
     large = tmp_path / "large.png"
     large.write_bytes(bytes(3 << 20))
@@ -148,7 +146,7 @@ def test_a_bad_file_is_named_and_the_others_go_on(visit: Visit, photo: Path, tmp
     visit.wait_until_done()
     page = visit.page
     assert page.text_content("#status") == "3 of 3 photos done, 2 could not be read"
-    page.get_by_role("button", name="bad <b>name</b>.jpg").click()
+    page.get_by_role("button", name="bad <b>name<b>.jpg").click()
     assert "not a JPEG, PNG" in page.text_content("#detail")
     page.get_by_role("button", name="large.png").click()
     assert "larger than 2 MB" in page.text_content("#detail")
@@ -207,13 +205,6 @@ def test_corrections_become_a_manifest(visit: Visit, photo: Path, tmp_path: Path
 def test_by_keyboard_alone(visit: Visit, photo: Path) -> None:
     page = visit.page
     page.wait_for_selector("#model:not(:empty)")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Tab")
-    with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
-    chooser.value.set_files(str(photo))
-    page.wait_for_selector(".verdict", timeout=DONE)
-    page.wait_for_timeout(500)
 
     def tab_to(test: str) -> None:
         for _ in range(60):
@@ -221,6 +212,13 @@ def test_by_keyboard_alone(visit: Visit, photo: Path) -> None:
             if page.evaluate(f"() => {{ const e = document.activeElement; return Boolean({test}); }}"):
                 return
         raise AssertionError(f"not reached by Tab: {test}")
+
+    tab_to("e.id === 'choose'")
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(str(photo))
+    page.wait_for_selector(".verdict", timeout=DONE)
+    page.wait_for_timeout(500)
 
     tab_to("e.tagName === 'SUMMARY'")
     page.keyboard.press("Enter")
@@ -304,4 +302,4 @@ def test_a_busy_service_is_waited_for(browser: Any, localizer: Localizer, tmp_pa
         visit.wait_until_done()
         assert visit.page.text_content("#status") == "3 of 3 photos done"
         visit.context.close()
-        assert json.loads(json.dumps(visit.complaints)) == []
+        assert visit.complaints == []
