@@ -122,9 +122,9 @@ def measure(process: int, base: str, given: argparse.Namespace) -> dict[str, Any
     quarter = len(memory) // 4
     warm, last = (float(np.mean(part)) for part in (memory[quarter : 2 * quarter], memory[-quarter:]))
     return {
-        "command": f"python benchmarks/serve_load.py --minutes {given.minutes:g} --clients {given.clients}",
+        "command": f"python benchmarks/serve_load.py --minutes {given.minutes:g} --clients {given.clients}"
+        f" --largest {given.largest}",
         "model": given.model,
-        "largest_photo_width": given.largest,
         "clients": given.clients,
         "minutes": given.minutes,
         "cores": os.cpu_count(),
