@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from vilaco.errors import ImageError
@@ -300,9 +300,10 @@ def _broken(name: str, error: Exception) -> ImageError:
 
 
 class _PillowSetUp:
-    """Context in which Pillow keeps its warnings to itself and leaves the pixel limit to us.
+    """Context in which Pillow keeps its warnings to itself, leaves the pixel limit to us and refuses files cut short.
 
-    Both are settings of the whole process, so decoders in several threads share one change: the first to come
+    The last is Pillow's default, which other libraries (WeasyPrint for one) change when they are imported. All are
+    settings of the whole process, so decoders in several threads share one change: the first to come
     makes it, the last to go takes it back.
     """
 
@@ -318,6 +319,8 @@ class _PillowSetUp:
                 warnings.filterwarnings("ignore", module=r"PIL\.|pillow_heif|vilaco\.decoding")
                 self._undo.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
                 Image.MAX_IMAGE_PIXELS = None
+                self._undo.callback(setattr, ImageFile, "LOAD_TRUNCATED_IMAGES", ImageFile.LOAD_TRUNCATED_IMAGES)
+                ImageFile.LOAD_TRUNCATED_IMAGES = False
             self._users += 1
 
     def __exit__(self, *exception: object) -> None:

@@ -3,11 +3,15 @@
 from collections import Counter
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from vilaco.cli import console
 from vilaco.weights import DEFAULT
+
+if TYPE_CHECKING:
+    from vilaco.report import ReportWriter
 
 
 class FailOn(StrEnum):
@@ -19,6 +23,12 @@ class FailOn(StrEnum):
 def detect(
     paths: list[str] = typer.Argument(help="Photos, folders or globs.", show_default=False),
     out: Path | None = typer.Option(None, "--out", "-o", help="Write masks, maps, overlays and results.jsonl here."),
+    report: Path | None = typer.Option(
+        None,
+        metavar="FILE",
+        help="Write a report for people, FILE.html or FILE.pdf; of many photos an index, with their reports beside it.",
+        show_default=False,
+    ),
     model: str = typer.Option(DEFAULT, "--model", "-m", help="A shipped model, a model folder, or a hub name."),
     max_false_alarms: float | None = typer.Option(
         None,
@@ -48,6 +58,8 @@ def detect(
 
         vilaco detect holiday/ 'inbox/*.png' --out results --json
 
+        vilaco detect photo.jpg --report case.html
+
         vilaco detect inbox/ --model runs/calibrated --max-false-alarms 0.02 --fail-on tampered
     """
     from vilaco.files import find_images, refuse_clashes
@@ -56,11 +68,17 @@ def detect(
     if out is not None:
         refuse_clashes(found)
 
+    from vilaco import report as reports
     from vilaco.errors import ImageError
     from vilaco.files import FoundImage, result_stem, write_atomically
     from vilaco.images import Photo, load_photo
     from vilaco.localizer import Localizer
 
+    cases: ReportWriter | None = None
+    if report is not None:
+        from vilaco.evidence.credentials import trust_anchors
+
+        cases, anchors = reports.ReportWriter(report, many=len(found) > 1), trust_anchors()
     localizer = Localizer.load(model, max_false_alarms=max_false_alarms)
     rows: list[str] = []
     failures: list[ImageError] = []
@@ -69,7 +87,14 @@ def detect(
 
     def judge_batch() -> None:
         results = localizer.predict_many((photo for _, photo in batch), batch_size=batch_size)
-        for (image, _), result in zip(batch, results, strict=True):
+        for (image, photo), result in zip(batch, results, strict=True):
+            if cases is not None:
+                judge, source, name = reports.Judge.of(localizer), image.path, image.relative.as_posix()
+                try:
+                    cases.add(reports.Case.build(photo, result, judge, source=source, name=name, anchors=anchors))
+                except ImageError as error:
+                    skip(error)
+                    continue
             verdicts[result.verdict] += 1
             row = result.to_json()
             if out is not None:
@@ -80,6 +105,13 @@ def detect(
             console.result(row if json_lines else text, progress)
         batch.clear()
 
+    def skip(error: ImageError) -> None:
+        failures.append(error)
+        if cases is not None:
+            cases.fail(error)
+        line = f"skipped: {error} [{error.code}]"
+        progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     with console.progress_bar() as progress:
         task = progress.add_task("photos", total=len(found))
         try:
@@ -87,9 +119,7 @@ def detect(
                 try:
                     batch.append((image, load_photo(image.path, max_pixels=max_pixels)))
                 except ImageError as error:
-                    failures.append(error)
-                    line = f"skipped: {error} [{error.code}]"
-                    progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+                    skip(error)
                 if len(batch) == batch_size:
                     judge_batch()
                 progress.advance(task)
@@ -97,6 +127,8 @@ def detect(
         finally:
             if out is not None:
                 write_atomically(out / "results.jsonl", "".join(row + "\n" for row in rows).encode())
+            if cases is not None:
+                cases.close()
 
     counts = [f"{verdicts.total()} photos judged", f"{verdicts['tampered']} tampered"]
     if verdicts["cannot tell"]:
@@ -106,6 +138,8 @@ def detect(
     console.note(", ".join(counts))
     if out is not None:
         console.note(f"results in {out}")
+    if report is not None and verdicts:
+        console.note(f"report in {report}")
     if failures and len(failures) > max_failure_rate * len(found):
         raise typer.Exit(console.EXIT_SOME_FAILED)
     if verdicts["tampered"] and fail_on is FailOn.tampered:

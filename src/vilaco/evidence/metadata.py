@@ -2,11 +2,13 @@
 
 import io
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 from xml.etree.ElementTree import Element
 
 from defusedxml.ElementTree import fromstring
 from PIL import ExifTags, Image, ImageCms
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import IFDRational
 from pydantic import BaseModel, ConfigDict
 
@@ -17,6 +19,7 @@ MAX_FIELDS = 300
 MAX_XMP = 2_000_000
 """Most bytes of XMP that are parsed."""
 _LONGEST_LIST = 16
+_LARGEST_STRUCTURE = 40  # nodes of one XMP entry
 
 _SUB_IFDS = {"EXIF photo": ExifTags.IFD.Exif, "GPS": ExifTags.IFD.GPSInfo}
 _POINTERS = frozenset({*map(int, ExifTags.IFD), 0x0111, 0x0117, 0x0144, 0x0145, 0x014A, 0x02BC, 0x83BB, 0x8649, 0x8773})
@@ -34,7 +37,9 @@ _XMP_PREFIXES = {
     "http://ns.adobe.com/exif/1.0/": "exif",
     "http://ns.adobe.com/tiff/1.0/": "tiff",
 }
+_CODES = {b"ASCII\0\0\0": "ascii", b"UNICODE\0": "utf-16", b"\0" * 8: "utf-8"}
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+_SYNTAX = (_RDF, "{http://www.w3.org/XML/1998/namespace}")
 
 
 class Field(BaseModel):
@@ -65,9 +70,9 @@ def read_fields(picture: Image.Image, problems: list[str]) -> tuple[Field, ...]:
     """
     fields: list[Field] = []
     parts: dict[str, Callable[[Image.Image], Iterator[Field]]] = {
+        "text": _text,
         "EXIF": _exif,
         "XMP": _xmp,
-        "text": _text,
         "the colour profile": _profile,
     }
     for name, read in parts.items():
@@ -112,29 +117,18 @@ def _xmp(picture: Image.Image) -> Iterator[Field]:
                 yield _field("XMP", name, value)
 
 
-def _leaves(element: Element, depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Texts of an element: a list's entries, with a structure's parts joined, each under the element's own name."""
-    name = _xmp_name(element.tag)
-    for entry in element.iter(f"{_RDF}li"):
-        parts = [
-            f"{_local(key)}: {value}" for key, value in entry.attrib.items() if not key.startswith("{http://www.w3")
-        ]
-        parts += [
-            f"{_local(child.tag)}: {child.text}"
-            for child in entry.iter()
-            if child.text and child.text.strip() and child is not entry
-        ]
-        text = ", ".join(parts) or (entry.text or "").strip()
+def _leaves(element: Element) -> Iterator[tuple[str, str]]:
+    """Texts of a property under its own name: one for each entry of a list, the parts of a structure joined."""
+    for entry in element.findall(f".//{_RDF}li") or [element]:
+        parts = []
+        for node in islice(entry.iter(), _LARGEST_STRUCTURE):
+            texts = {key: value for key, value in node.attrib.items() if not key.startswith(_SYNTAX)}
+            parts += [f"{_local(key)}: {value}" for key, value in texts.items()]
+            if node is not entry and node.text and node.text.strip():
+                parts.append(f"{_local(node.tag)}: {node.text.strip()}")
+        text = ", ".join(parts) or (entry.text or "").strip() or entry.get(f"{_RDF}resource", "")
         if text:
-            yield name, text
-    if element.text and element.text.strip():
-        yield name, element.text
-    attributes = [f"{_local(key)}: {value}" for key, value in element.attrib.items() if not key.startswith(_RDF)]
-    if attributes:
-        yield name, ", ".join(attributes)
-    for key, value in element.attrib.items():
-        if key == f"{_RDF}resource":
-            yield name, value
+            yield _xmp_name(element.tag), text
 
 
 def _xmp_name(tag: str) -> str:
@@ -148,9 +142,12 @@ def _local(tag: str) -> str:
 
 
 def _text(picture: Image.Image) -> Iterator[Field]:
-    for key, value in picture.info.items():
-        if key == "comment" or (isinstance(value, str) and key != "XML:com.adobe.xmp"):
-            yield _field("text", str(key), value)
+    if "comment" in picture.info:
+        yield _field("text", "comment", picture.info["comment"])
+    texts = picture.text if isinstance(picture, PngImageFile) else {}  # decodes it: text may stand behind the pixels
+    for name, value in texts.items():
+        if name != "XML:com.adobe.xmp":
+            yield _field("text", name, value)
     if "adobe" in picture.info:
         yield _field("header", "APP14", "Adobe marker: written by Adobe software, or by a program that imitates it")
 
@@ -180,15 +177,10 @@ def _words(value: Any) -> str:
 
 
 def _decoded(data: bytes) -> str:
-    """Bytes as text where they are text, as UserComment is after its eight bytes of code name."""
-    for code, encoding in {b"ASCII\0\0\0": "ascii", b"UNICODE\0": "utf-16", b"\0" * 8: "utf-8"}.items():
-        if data.startswith(code):
-            data, codec = data[8:], encoding
-            break
-    else:
-        codec = "utf-8"
+    """Bytes as text where they are text, as UserComment is behind the eight bytes that name its code."""
+    code = next((code for code in _CODES if data.startswith(code)), b"")
     try:
-        text = data.decode(codec).strip("\x00 ")
+        text = data.removeprefix(code).decode(_CODES.get(code, "utf-8")).strip("\x00 ")
     except UnicodeDecodeError:
         return f"{len(data):,} bytes"
-    return text if text.isprintable() or text.strip().replace("\n", "").isprintable() else f"{len(data):,} bytes"
+    return text if " ".join(text.split()).isprintable() else f"{len(data):,} bytes"

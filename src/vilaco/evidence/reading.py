@@ -1,6 +1,7 @@
 """One file's evidence, gathered."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from PIL import Image
@@ -93,7 +94,7 @@ def read_evidence(source: str | Path | bytes, photo: Photo, *, anchors: str | No
     problems: list[str] = []
     with stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
-        size = stream.tell()
+        size = stream.seek(0, os.SEEK_END)
         stream.seek(0)
         with open_picture(stream, name) as picture:
             format_ = picture.format or "unknown"

@@ -24,24 +24,24 @@ KNOWN: dict[str, tuple[str, Kind]] = {
     r"capture one": ("Capture One", "editor"),
     r"darktable": ("darktable", "editor"),
     r"rawtherapee": ("RawTherapee", "editor"),
-    r"luminar|skylum": ("Luminar", "editor"),
+    r"\bluminar\b|skylum": ("Luminar", "editor"),
     r"\bdxo\b": ("DxO PhotoLab", "editor"),
-    r"on1 ": ("ON1 Photo RAW", "editor"),
-    r"topaz": ("Topaz Photo", "editor"),
+    r"\bon1\b": ("ON1 Photo RAW", "editor"),
+    r"\btopaz\b": ("Topaz Photo", "editor"),
     r"snapseed": ("Snapseed", "editor"),
     r"picsart": ("Picsart", "editor"),
     r"facetune|facelab": ("Facetune", "editor"),
     r"faceapp": ("FaceApp", "editor"),
     r"meitu|beautyplus": ("Meitu", "editor"),
-    r"vsco": ("VSCO", "editor"),
-    r"canva\b": ("Canva", "editor"),
+    r"\bvsco\b": ("VSCO", "editor"),
+    r"\bcanva\b": ("Canva", "editor"),
     r"polarr": ("Polarr", "editor"),
     r"inpaint|photoroom|cleanup\.pictures": ("an object remover", "editor"),
     r"windows photo|microsoft photo|photo gallery": ("Microsoft Photos", "editor"),
     r"acdsee": ("ACDSee", "editor"),
     r"picasa": ("Picasa", "editor"),
     r"photopea": ("Photopea", "editor"),
-    r"krita": ("Krita", "editor"),
+    r"\bkrita\b": ("Krita", "editor"),
     r"irfanview": ("IrfanView", "converter"),
     r"xnview": ("XnView", "converter"),
     r"imagemagick|graphicsmagick": ("ImageMagick", "converter"),
@@ -50,14 +50,14 @@ KNOWN: dict[str, tuple[str, Kind]] = {
     r"gd-jpeg": ("PHP's GD", "converter"),
     r"stable diffusion|automatic1111|comfyui|invokeai|novelai": ("Stable Diffusion", "generator"),
     r"midjourney": ("Midjourney", "generator"),
-    r"dall.?e\b|openai|chatgpt": ("OpenAI", "generator"),
-    r"google (generative )?ai|made with google|imagen|gemini": ("Google AI", "generator"),
+    r"\bdall[·-]e\b|openai|chatgpt": ("OpenAI", "generator"),
+    r"google (generative )?ai|made with google|google gemini": ("Google AI", "generator"),
     r"trainedalgorithmicmedia": ("generative AI, by its own declaration", "generator"),
 }
 """Patterns, in any case, of programs that photos name; what cameras write as their software is not among them."""
 
 _PROGRAM_FIELDS = re.compile(
-    r"software|processing|creatortool|history|derivedfrom|agent|comment|description|digitalsourcetype|^parameters$"
+    r"software|processing|creatortool|history|derivedfrom|agent|comment|digitalsourcetype|^parameters$"
     r"|^prompt$|^workflow$|producer|generator|credit|^app14",
     re.IGNORECASE,
 )

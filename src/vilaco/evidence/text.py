@@ -24,7 +24,9 @@ def plain(text: str, limit: int = MAX_TEXT) -> str:
     """
     shown = " ".join(text[: 4 * limit].split())
     shown = "".join(_escaped(letter) for letter in shown)
-    return shown if len(text) <= limit >= len(shown) else f"{shown[:limit]}… ({len(text):,} characters)"
+    if len(text) <= limit and len(shown) <= limit:
+        return shown
+    return f"{shown[:limit]}… ({len(text):,} characters)"
 
 
 def _escaped(letter: str) -> str:

@@ -145,7 +145,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(jpeg=_jpeg, png=_png, moment=_moment, plain=plain, share=share)
-    environment.globals.update(place=place, hints=hints)
+    environment.globals.update(place=place)
     return environment
 
 

@@ -15,6 +15,7 @@ PHOTO_SIDE = 1600
 VIEW_SIDE = 800
 """Longer side of map, ELA and noise, in pixels."""
 THUMBNAIL_SIDE = 120
+_PREVIEW_SIDE = 160  # EXIF recommends previews of 160 x 120
 _PHOTO_QUALITY, _VIEW_QUALITY, _THUMBNAIL_QUALITY = 88, 85, 75
 _BRIGHTEST = 99.5  # percentile of the ELA picture that is shown white
 
@@ -32,6 +33,7 @@ class Views(BaseModel):
         ela: Error level analysis: what one more JPEG save changes, made bright, JPEG.
         noise: How far the noise is from the photo's own level, in the map's colours, JPEG.
         thumbnail: The overlay, small, JPEG.
+        small: The photo, as small as the preview that cameras put into a file, JPEG.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
@@ -45,6 +47,7 @@ class Views(BaseModel):
     ela: bytes
     noise: bytes
     thumbnail: bytes
+    small: bytes
 
 
 def draw_views(photo: Photo, result: Result) -> Views:
@@ -71,6 +74,7 @@ def draw_views(photo: Photo, result: Result) -> Views:
         ela=encode_jpeg(ela_view(photo, view_size), _VIEW_QUALITY),
         noise=encode_jpeg(noise_view(photo, view_size), _VIEW_QUALITY),
         thumbnail=encode_jpeg(resize_pixels(overlay, reduced_size(size, THUMBNAIL_SIDE)), _THUMBNAIL_QUALITY),
+        small=encode_jpeg(resize_pixels(small, reduced_size(size, _PREVIEW_SIDE)), _VIEW_QUALITY),
     )
 
 

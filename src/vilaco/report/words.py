@@ -73,9 +73,9 @@ def put_in_words(case: Case) -> Words:
     return Words(
         "Cannot tell",
         (
-            f"The score {row.detection_score:.3f} is evidence for neither answer: too low to call the photo tampered "
-            f"and be wrong about at most {alarms} of authentic photos {like}, too high to call it authentic and miss "
-            f"at most {misses} of forgeries.",
+            f"The score {row.detection_score:.3f} is evidence for neither answer. It is too low to be called tampered: "
+            f"of authentic photos {like}, at most {alarms} may be called so. It is too high to be called authentic: of "
+            f"forgeries, at most {misses} may be called so.",
         ),
         (
             "It is not half a suspicion. Look at the regions and the file's evidence yourself, ask for the original "
@@ -112,8 +112,8 @@ def share(rate: float) -> str:
         ('5% (1 in 20)', '20% (1 in 5)', '1.5%')
     """
     one_in = 1 / rate
-    plain = f"{100 * rate:.3g}%"
-    return f"{plain} (1 in {one_in:.0f})" if abs(one_in - round(one_in)) < 0.01 else plain
+    percent = f"{100 * rate:.3g}%"
+    return f"{percent} (1 in {one_in:.0f})" if abs(one_in - round(one_in)) < 0.01 else percent
 
 
 def place(region: Region, width: int, height: int) -> str:
@@ -126,5 +126,6 @@ def place(region: Region, width: int, height: int) -> str:
     x, y, box_width, box_height = region.box
     across = min(2, int(3 * (x + box_width / 2) / width))
     down = min(2, int(3 * (y + box_height / 2) / height))
-    words = f"{('upper', '', 'lower')[down]} {('left', '', 'right')[across]}".strip()
-    return words or "centre"
+    if down == 1:
+        return ("left", "centre", "right")[across]
+    return f"{'upper' if down == 0 else 'lower'} {('left', 'middle', 'right')[across]}"

@@ -29,7 +29,7 @@ class ReportWriter:
 
     Args:
         path: The report, ``.html`` or ``.pdf``. For many photos it is the index, and their reports lie beside it in
-            the folder ``<stem>-cases``.
+            the folder ``<stem>-cases``, or ``<stem>-cases-pdf``.
         many: Whether an index is wanted.
 
     Raises:
@@ -45,10 +45,10 @@ class ReportWriter:
     def __init__(self, path: str | Path, *, many: bool) -> None:
         self.path = Path(path)
         self.many = many
-        self.folder = self.path.with_name(f"{self.path.stem}-cases")
         self._rows: list[IndexRow] = []
         self._failures: list[ImageError] = []
         self._is_pdf = self.path.suffix.lower() == ".pdf"
+        self.folder = self.path.with_name(f"{self.path.stem}-cases{'-pdf' if self._is_pdf else ''}")
         if self.path.suffix.lower() not in SUFFIXES:
             raise ConfigError(f"{path}: a report's name ends in .html or .pdf")
         if self._is_pdf:

@@ -1,0 +1,160 @@
+"""Content credentials, signed here with certificates made here."""
+
+import datetime
+import io
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pictures import make_photo
+from vilaco.errors import ConfigError
+from vilaco.evidence import Credentials
+from vilaco.evidence.credentials import TRUST_ANCHORS, read_credentials, trust_anchors
+
+c2pa = pytest.importorskip("c2pa", reason="needs vilaco[report]")
+
+
+class Signer(NamedTuple):
+    chain: bytes
+    key: bytes
+    root: str
+
+
+@pytest.fixture(scope="module")
+def signer() -> Signer:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("root", "leaf")}
+    now = datetime.datetime.now(datetime.UTC)
+
+    def name(common: str) -> x509.Name:
+        parts = {NameOID.COMMON_NAME: common, NameOID.ORGANIZATION_NAME: "Press <b>", NameOID.COUNTRY_NAME: "DE"}
+        return x509.Name([x509.NameAttribute(oid, text) for oid, text in parts.items()])
+
+    def certificate(who: str) -> bytes:
+        is_root, public = who == "root", keys[who].public_key()
+        usage = x509.KeyUsage(not is_root, False, False, False, False, is_root, is_root, False, False)
+        issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(keys["root"].public_key())
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(name(who))
+            .issuer_name(name("root"))
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(1))
+            .not_valid_after(now + datetime.timedelta(9))
+            .add_extension(x509.BasicConstraints(is_root, None), True)
+            .add_extension(usage, True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), False)
+            .add_extension(issuer_key, False)
+        )
+        if not is_root:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), False)
+        return builder.sign(keys["root"], hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    key = keys["leaf"].private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    root = certificate("root")
+    return Signer(certificate("leaf") + root, key, root.decode())
+
+
+@pytest.fixture(scope="module")
+def plain_jpeg() -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(make_photo(np.random.default_rng(0))).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def sign(data: bytes, signer: Signer, remote: str | None = None) -> bytes:
+    actions = [
+        {
+            "action": "c2pa.created",
+            "digitalSourceType": "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture",
+        },
+        {"action": "c2pa.edited", "softwareAgent": "<script>alert(1)</script>"},
+    ]
+    manifest = {
+        "claim_generator_info": [{"name": "test camera", "version": "1"}],
+        "assertions": [{"label": "c2pa.actions", "data": {"actions": actions}}],
+    }
+    info = c2pa.C2paSignerInfo(c2pa.C2paSigningAlg.ES256, signer.chain, signer.key, None)
+    out = io.BytesIO()
+    with c2pa.Builder(json.dumps(manifest)) as builder, c2pa.Signer.from_info(info) as notary:
+        if remote is not None:
+            builder.set_no_embed()
+            builder.set_remote_url(remote)
+        builder.sign(notary, "image/jpeg", io.BytesIO(data), out)
+    return out.getvalue()
+
+
+def read(data: bytes, anchors: str | None = None) -> Credentials:
+    return read_credentials(io.BytesIO(data), "image/jpeg", anchors)
+
+
+def test_absent(plain_jpeg: bytes) -> None:
+    assert read(plain_jpeg) == Credentials(status="absent")
+
+
+def test_present_intact_and_trusted_are_three_questions(plain_jpeg: bytes, signer: Signer) -> None:
+    data = sign(plain_jpeg, signer)
+    found = read(data)
+    assert (found.status, found.intact, found.trust, found.faults) == ("present", True, "not checked", ())
+    assert found.signer == "leaf, Press <b>"
+    assert found.program == "test camera 1"
+    assert found.actions == ("created, source: digitalCapture", "edited, by <script>alert(1)</script>")
+    assert read(data, signer.root).trust == "trusted"
+
+
+def test_another_list_of_certificates_does_not_trust(plain_jpeg: bytes, signer: Signer) -> None:
+    other = """-----BEGIN CERTIFICATE-----
+MIIBtTCCAVugAwIBAgIUQ0zr
+-----END CERTIFICATE-----"""
+    found = read(sign(plain_jpeg, signer), other)
+    assert found.trust != "trusted"
+
+
+def test_a_changed_picture_breaks_them(plain_jpeg: bytes, signer: Signer) -> None:
+    data = bytearray(sign(plain_jpeg, signer))
+    data[-100] ^= 0xFF
+    found = read(bytes(data), signer.root)
+    assert (found.status, found.intact, found.trust) == ("present", False, "untrusted")
+    assert "assertion.dataHash.mismatch" in found.faults
+
+
+def test_an_address_is_named_and_not_fetched(plain_jpeg: bytes, signer: Signer) -> None:
+    found = read(sign(plain_jpeg, signer, remote="http://127.0.0.1:9/x.c2pa"))
+    assert found.status == "elsewhere"
+    assert "http://127.0.0.1:9/x.c2pa" in str(found.note)
+
+
+@pytest.mark.parametrize("cut", [3, 300, 3000])
+def test_a_damaged_file_is_said_to_be_so(plain_jpeg: bytes, signer: Signer, cut: int) -> None:
+    assert read(sign(plain_jpeg, signer)[:cut]).status in ("unreadable", "absent")
+
+
+def test_a_type_without_credentials() -> None:
+    assert read_credentials(io.BytesIO(b"BM"), "image/bmp").status == "not checked"
+
+
+def test_trust_anchors_come_from_a_file_that_is_checked(
+    tmp_path: Path, signer: Signer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(TRUST_ANCHORS, raising=False)
+    assert trust_anchors() is None
+    file = tmp_path / "list.pem"
+    monkeypatch.setenv(TRUST_ANCHORS, str(file))
+    with pytest.raises(ConfigError, match=r"list\.pem: cannot be read"):
+        trust_anchors()
+    file.write_text("nothing")
+    with pytest.raises(ConfigError, match="holds no certificate"):
+        trust_anchors()
+    file.write_text(signer.root)
+    assert trust_anchors() == signer.root
