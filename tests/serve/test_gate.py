@@ -1,5 +1,9 @@
 """Who may call: host, origin, token; and what browsers are told."""
 
+import contextlib
+import socket
+import time
+
 import httpx2
 import pytest
 
@@ -80,3 +84,43 @@ def test_names_given_are_the_names_served(localizer: Localizer) -> None:
     with served(localizer, token=TOKEN, allowed_hosts=("photos.example",)) as client:
         assert client.get("/healthz", headers={"Host": "photos.example"}).status_code == 200
         assert client.get("/healthz", headers={"Host": "other.example"}).status_code == 421
+
+
+def test_a_huge_upload_that_asks_first_is_not_sent(client: httpx2.Client) -> None:
+    with socket.create_connection(("127.0.0.1", client.base_url.port), timeout=30) as caller:
+        caller.sendall(
+            b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2147483648\r\n"
+            b"Content-Type: multipart/form-data; boundary=b\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert caller.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_huge_upload_that_does_not_ask_is_cut_off(client: httpx2.Client) -> None:
+    with socket.create_connection(("127.0.0.1", client.base_url.port), timeout=30) as caller:
+        caller.sendall(b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2147483648\r\n\r\n")
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while sent < 1 << 26:
+                caller.sendall(bytes(1 << 16))
+                sent += 1 << 16
+        assert sent < 1 << 25  # the limit is 2 MiB; the rest is what sockets hold
+    assert client.get("/healthz").status_code == 200
+
+
+def test_uploads_at_once_are_limited(localizer: Localizer) -> None:
+    head = b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n"
+    head += b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
+    with served(localizer, max_uploads=1) as client:
+        with socket.create_connection(("127.0.0.1", client.base_url.port)) as slow:
+            slow.sendall(head)
+            time.sleep(0.5)
+            answer = client.post("/v1/jobs", files=as_form(photo_bytes()))
+            assert (answer.status_code, answer.json()["code"]) == (503, "too_many_uploads")
+            assert answer.headers["retry-after"]
+            assert client.get("/v1/about").status_code == 200
+        for _ in range(50):
+            answer = client.post("/v1/jobs", files=as_form(photo_bytes()))
+            if answer.status_code == 202:
+                break
+            time.sleep(0.1)
+        assert answer.status_code == 202

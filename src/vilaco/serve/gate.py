@@ -19,9 +19,7 @@ from vilaco.serve.metrics import Metrics
 from vilaco.serve.problems import ProblemError
 from vilaco.serve.settings import ServeSettings, is_loopback
 
-OPEN_PATHS = ("/healthz",)
-"""Beside the page itself, what answers without a token."""
-_GUARDED = ("/v1/", "/metrics", "/openapi.json")
+_GUARDED = ("/v1/", "/metrics", "/openapi.json")  # the page itself, which holds no data, and /healthz are open
 _METHODS = ("GET", "HEAD", "POST", "DELETE")
 _HEADERS = {
     "Content-Security-Policy": (
@@ -79,9 +77,8 @@ class Gate:
             self.metrics.request_seconds.labels(route).observe(time.perf_counter() - started)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = _Body(receive, self.settings)
+        body, headers = _Body(receive, self.settings), Headers(scope=scope)
         try:
-            headers = Headers(scope=scope)
             self._check_caller(scope, headers)
             if scope["method"] == "POST":
                 body.check_announced(headers)
@@ -90,13 +87,15 @@ class Gate:
                 if self.uploads >= self.settings.max_uploads:
                     raise ProblemError(503, "too_many_uploads", "too many uploads at once")
         except ProblemError as error:
-            await body.discard()
+            if "expect" not in headers:  # who asks first has sent nothing yet
+                await body.discard()
             response = error.response()
             response.headers["Connection"] = "close"
             await response(scope, receive, send)
             return
-        self.uploads += 1
-        body.on_end = self._body_ended
+        if scope["method"] == "POST":
+            self.uploads += 1
+            body.on_end = self._body_ended
         try:
             await self.app(scope, body.receive, send)
         finally:
