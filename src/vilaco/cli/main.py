@@ -14,6 +14,7 @@ from vilaco.cli.evaluate import evaluate
 from vilaco.cli.export import export
 from vilaco.cli.models import app as models
 from vilaco.cli.robustness import robustness
+from vilaco.cli.serve import serve
 from vilaco.cli.train import train
 from vilaco.errors import VilacoError
 
@@ -31,6 +32,7 @@ app.command()(evaluate)
 app.command()(robustness)
 app.command()(audit)
 app.command()(export)
+app.command()(serve)
 app.add_typer(data.app, name="data")
 app.add_typer(models, name="models")
 

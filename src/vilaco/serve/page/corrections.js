@@ -1,0 +1,98 @@
+// What a person says about verdicts, kept in this browser alone, and exported as a manifest for `vilaco train`.
+
+import { $, el, save } from "./dom.js";
+
+const KEY = "vilaco-corrections";
+const COLUMNS = ["path", "label", "sha256", "verdict", "score", "model"];
+
+function load() {
+  try {
+    return new Map(JSON.parse(localStorage.getItem(KEY)) ?? []);
+  } catch {
+    return new Map();
+  }
+}
+
+function store(corrections) {
+  localStorage.setItem(KEY, JSON.stringify([...corrections]));
+  show();
+}
+
+export const labelOf = (sha256) => load().get(sha256)?.label;
+
+export function correct(photo, label) {
+  const corrections = load();
+  if (label === null) corrections.delete(photo.sha256);
+  else {
+    corrections.set(photo.sha256, {
+      path: photo.name,
+      label,
+      sha256: photo.sha256,
+      verdict: photo.result.verdict,
+      score: photo.result.detection_score.toFixed(4),
+      model: photo.result.model,
+    });
+  }
+  store(corrections);
+}
+
+// A manifest lists a path once; of two photos with one name the first stays.
+function split() {
+  const byPath = new Map();
+  const clashing = [];
+  for (const row of load().values()) {
+    if (byPath.has(row.path)) clashing.push(row.path);
+    else byPath.set(row.path, row);
+  }
+  return { rows: [...byPath.values()], clashing };
+}
+
+function cell(value) {
+  const text = String(value);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+// A spreadsheet would take a name that starts so for a formula.
+const path = (name) => (/^[=+\-@]/.test(name) ? `./${name}` : name);
+
+export function manifest() {
+  const { rows } = split();
+  const lines = rows.map((row) => COLUMNS.map((name) => cell(name === "path" ? path(row.path) : row[name])).join(","));
+  return [COLUMNS.join(","), ...lines].map((line) => `${line}\r\n`).join("");
+}
+
+export function show() {
+  const { rows, clashing } = split();
+  const section = $("corrections");
+  section.hidden = rows.length === 0;
+  const tampered = rows.filter((row) => row.label === 1).length;
+  const children = [
+    el("h2", { textContent: "Your answers" }),
+    el("p", { textContent: `${tampered} tampered, ${rows.length - tampered} authentic. Kept in this browser only.` }),
+    clashing.length
+      ? el("p", { className: "error", textContent: `Left out, as another photo has the same name: ${clashing.join(", ")}` })
+      : null,
+    el(
+      "p",
+      { className: "row" },
+      el("button", {
+        type: "button",
+        textContent: "Export manifest",
+        onclick: () => save(new Blob([manifest()], { type: "text/csv" }), "manifest.csv"),
+      }),
+      el("button", {
+        type: "button",
+        textContent: "Forget",
+        onclick: () => confirm(`Forget ${rows.length} answers?`) && store(new Map()),
+      }),
+    ),
+    el(
+      "p",
+      { className: "quiet" },
+      "Put manifest.csv into the folder of the photos; then ",
+      el("code", { textContent: "vilaco train" }),
+      " learns from them.",
+    ),
+  ];
+  section.replaceChildren(...children.filter(Boolean));
+}

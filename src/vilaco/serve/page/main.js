@@ -1,0 +1,271 @@
+// The page: photos come in, go to the service one by one, and their answers are shown.
+
+import { Problem, getJson, remove, setToken, takeToken, upload } from "./api.js";
+import * as corrections from "./corrections.js";
+import { closeDetail, showDetail } from "./detail.js";
+import { $, el } from "./dom.js";
+
+const UPLOADS_AT_ONCE = 2;
+const POLL_MS = 700;
+const BADGES = { tampered: "tampered", authentic: "authentic", "cannot tell": "unsure" };
+
+const items = []; // {file, name, url, state, sent, job, photo, problem, button}
+let about = null;
+let selected = null;
+let uploads = 0;
+let polling = false;
+
+async function start() {
+  takeToken();
+  try {
+    about = await getJson("v1/about");
+  } catch (error) {
+    if (error.status === 401) askForToken();
+    else say(error.message);
+    return;
+  }
+  $("token-form").hidden = true;
+  $("drop").hidden = false;
+  $("model").textContent = `Model ${about.model}`;
+  const megabytes = Math.floor(about.max_body / 2 ** 20);
+  $("limits").textContent =
+    `JPEG, PNG, TIFF, WebP, HEIC and others, up to ${megabytes} MB and ${about.max_pixels / 1e6} megapixels each. ` +
+    `Deleted from the service after ${about.keep_minutes} minutes.`;
+  corrections.show();
+  next();
+}
+
+function askForToken() {
+  $("token-form").hidden = false;
+  $("drop").hidden = true;
+  $("token").focus();
+}
+
+$("token-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  setToken($("token").value);
+  $("token-error").textContent = "";
+  await start();
+  if (!about) $("token-error").textContent = "This is not the token.";
+});
+
+function say(text) {
+  $("status").textContent = text;
+}
+
+// Coming in
+
+$("choose").addEventListener("click", () => $("files").click());
+$("files").addEventListener("change", () => {
+  add([...$("files").files].map((file) => [file, file.webkitRelativePath || file.name]));
+  $("files").value = "";
+});
+addEventListener("paste", (event) => {
+  const files = [...(event.clipboardData?.files ?? [])];
+  if (files.length) add(files.map((file) => [file, file.name]));
+});
+addEventListener("dragover", (event) => {
+  event.preventDefault();
+  document.body.classList.add("dragging");
+});
+addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) document.body.classList.remove("dragging");
+});
+addEventListener("drop", async (event) => {
+  event.preventDefault();
+  document.body.classList.remove("dragging");
+  const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  const files = (await Promise.all(entries.map(filesOf))).flat();
+  if (files.length) add(files);
+  else if (event.dataTransfer.files.length) add([...event.dataTransfer.files].map((file) => [file, file.name]));
+  else say("That was no file. Save the picture first, then drop the file: addresses are not fetched.");
+});
+
+async function filesOf(entry) {
+  if (entry.isFile) {
+    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+    return [[file, entry.fullPath.replace(/^\//, "")]];
+  }
+  const reader = entry.createReader();
+  const found = [];
+  for (;;) {
+    const part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!part.length) return found;
+    for (const child of part) found.push(...(await filesOf(child)));
+  }
+}
+
+function add(files) {
+  if (!about) return;
+  for (const [file, name] of files) {
+    const item = { file, name, url: URL.createObjectURL(file), state: "queued", sent: 0 };
+    if (file.size > about.max_body - 4096) fail(item, `larger than ${Math.floor(about.max_body / 2 ** 20)} MB`);
+    if (file.size === 0) fail(item, "the file is empty");
+    item.button = listButton(item);
+    items.push(item);
+    $("list").append(el("li", {}, item.button));
+    refresh(item);
+  }
+  $("work").hidden = false;
+  document.body.classList.add("has-photos");
+  if (!selected) select(items.find((item) => item.state !== "failed") ?? items[0]);
+  next();
+}
+
+// Going out
+
+function next() {
+  while (uploads < UPLOADS_AT_ONCE) {
+    const item = items.find((each) => each.state === "queued");
+    if (!item) return;
+    send(item);
+  }
+}
+
+async function send(item) {
+  uploads++;
+  item.state = "sending";
+  refresh(item);
+  try {
+    item.job = await upload(item.file, item.name, (share) => {
+      item.sent = share;
+      refresh(item);
+    });
+    if (!items.includes(item)) await remove(`v1/jobs/${item.job.id}`);
+    item.state = "waiting";
+    poll();
+  } catch (error) {
+    if (error.status === 503) {
+      item.state = "busy";
+      setTimeout(() => {
+        item.state = "queued";
+        next();
+      }, 1000 * (error.retryAfter || 5));
+    } else {
+      if (error.status === 401) askForToken();
+      fail(item, error.message);
+    }
+  } finally {
+    uploads--;
+  }
+  refresh(item);
+  next();
+}
+
+async function poll() {
+  if (polling) return;
+  polling = true;
+  for (;;) {
+    const open = items.filter((item) => item.state === "waiting" || item.state === "judging");
+    if (!open.length) break;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    for (const item of open) await update(item);
+  }
+  polling = false;
+}
+
+async function update(item) {
+  try {
+    const job = await getJson(`v1/jobs/${item.job.id}`);
+    item.photo = job.photos[0];
+    if (item.photo.state === "failed") fail(item, item.photo.problem.detail);
+    else item.state = item.photo.state;
+  } catch (error) {
+    if (!(error instanceof Problem) || error.code !== "unreachable") fail(item, error.message);
+  }
+  refresh(item);
+}
+
+function fail(item, reason) {
+  item.state = "failed";
+  item.problem = reason;
+}
+
+// Shown
+
+function listButton(item) {
+  const picture = el("img", { src: item.url, alt: "", className: "thumb", onerror: () => picture.classList.add("none") });
+  item.label = el("span", { className: "state" });
+  return el(
+    "button",
+    { type: "button", className: "item", onclick: () => select(item) },
+    picture,
+    el("span", { className: "name", textContent: item.name }),
+    item.label,
+  );
+}
+
+function words(item) {
+  switch (item.state) {
+    case "queued":
+      return "in line";
+    case "sending":
+      return item.sent < 1 ? `sending ${Math.round(100 * item.sent)}%` : "sent";
+    case "busy":
+      return "the service is busy; trying again";
+    case "waiting":
+      return "in line";
+    case "judging":
+      return "being looked at";
+    case "failed":
+      return "could not be read";
+    default:
+      return item.photo.result.verdict;
+  }
+}
+
+function refresh(item) {
+  if (!item.button || !items.includes(item)) return;
+  item.label.textContent = words(item);
+  item.label.className = `state ${item.state} ${BADGES[item.photo?.result?.verdict] ?? ""}`;
+  const finished = items.filter((each) => each.state === "done" || each.state === "failed").length;
+  const failed = items.filter((each) => each.state === "failed").length;
+  const bar = $("progress");
+  bar.max = items.length || 1;
+  bar.value = finished;
+  bar.hidden = finished === items.length;
+  say(
+    `${finished} of ${items.length} ${items.length === 1 ? "photo" : "photos"} done` +
+      (failed ? `, ${failed} could not be read` : ""),
+  );
+  if (item === selected) show(item);
+}
+
+function select(item) {
+  selected = item;
+  for (const each of items) each.button?.setAttribute("aria-current", String(each === item));
+  show(item);
+}
+
+function show(item) {
+  showDetail(item, { words: words(item), forget: () => forget(item) });
+}
+
+async function forget(item) {
+  const place = items.indexOf(item);
+  items.splice(place, 1);
+  item.button.parentElement.remove();
+  URL.revokeObjectURL(item.url);
+  selected = null;
+  if (items.length) {
+    select(items[Math.min(place, items.length - 1)]);
+    refresh(selected);
+    selected.button.focus();
+  } else clear();
+  if (item.job) await remove(`v1/jobs/${item.job.id}`).catch(() => {}); // gone already is as good
+}
+
+$("remove-all").addEventListener("click", () => {
+  for (const item of [...items]) forget(item);
+});
+
+function clear() {
+  closeDetail();
+  $("work").hidden = true;
+  $("progress").hidden = true;
+  document.body.classList.remove("has-photos");
+  say("");
+  $("choose").focus();
+}
+
+start();

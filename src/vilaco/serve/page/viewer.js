@@ -1,0 +1,279 @@
+// The photo, and the photo under its map, side by side: one zoom and one place for both, down to single pixels.
+
+import { el } from "./dom.js";
+
+const TINT = [255, 0, 128]; // as in the overlays that vilaco saves
+const TINT_FROM = 0.25;
+const TINT_FULL = 0.75;
+const MAX_OVERLAY = 1024; // pixels along the longer side of what is drawn over the photo
+const MAX_ZOOM = 32; // screen pixels for one of the photo
+const STEP = 1.25;
+
+export class Viewer {
+  constructor(width, height) {
+    this.width = width;
+    this.height = height;
+    this.opacity = 0.6;
+    this.threshold = 0.5;
+    this.sideBySide = matchMedia("(min-width: 60rem)").matches;
+    this.pointers = new Map();
+    this.left = el("canvas", { className: "pane plain" });
+    this.right = el("canvas", { className: "pane" });
+    this.element = el(
+      "div",
+      {
+        className: "panes",
+        tabIndex: 0,
+        role: "group",
+        "aria-label": "Photo and map. Plus and minus zoom, arrow keys move, 0 fits, 1 shows single pixels.",
+        onkeydown: (event) => this.#key(event),
+      },
+      this.left,
+      this.right,
+    );
+    this.element.style.setProperty("--aspect", `${width} / ${height}`);
+    this.right.setAttribute("role", "img");
+    this.right.setAttribute("aria-label", "The photo under its map");
+    this.left.setAttribute("role", "img");
+    this.left.setAttribute("aria-label", "The photo");
+    for (const pane of [this.left, this.right]) {
+      pane.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+      pane.addEventListener("pointerdown", (event) => this.#down(event));
+      pane.addEventListener("pointermove", (event) => this.#move(event));
+      for (const end of ["pointerup", "pointercancel"]) {
+        pane.addEventListener(end, (event) => this.pointers.delete(event.pointerId));
+      }
+      pane.addEventListener("dblclick", (event) => this.#zoomAt(event, 3));
+    }
+    this.observer = new ResizeObserver(() => this.#resized());
+    this.observer.observe(this.element);
+    this.onview = () => {};
+  }
+
+  // The photo's picture, and its map as a picture whose grey is the map.
+  async show(photo, mapBlob) {
+    this.photo = photo;
+    const shrink = Math.min(1, MAX_OVERLAY / Math.max(this.width, this.height));
+    const size = {
+      resizeWidth: Math.max(1, Math.round(this.width * shrink)),
+      resizeHeight: Math.max(1, Math.round(this.height * shrink)),
+      resizeQuality: "medium",
+    };
+    const map = await createImageBitmap(mapBlob, size);
+    const canvas = new OffscreenCanvas(map.width, map.height);
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    context.drawImage(map, 0, 0);
+    const image = context.getImageData(0, 0, map.width, map.height);
+    this.values = new Uint8Array(map.width * map.height);
+    for (let i = 0; i < this.values.length; i++) {
+      this.values[i] = image.data[4 * i];
+      const strength = (this.values[i] / 255 - TINT_FROM) / (TINT_FULL - TINT_FROM);
+      image.data.set([...TINT, 255 * Math.min(1, Math.max(0, strength))], 4 * i);
+    }
+    context.putImageData(image, 0, 0);
+    this.tint = canvas;
+    this.setThreshold(this.threshold);
+    this.fit();
+  }
+
+  setOpacity(opacity) {
+    this.opacity = opacity;
+    this.draw();
+  }
+
+  setThreshold(threshold) {
+    this.threshold = threshold;
+    if (this.tint) this.outline = outline(this.values, this.tint.width, this.tint.height, threshold * 255);
+    this.draw();
+  }
+
+  setSideBySide(both) {
+    this.sideBySide = both;
+    this.element.classList.toggle("both", both);
+    this.left.hidden = !both;
+    this.#resized();
+  }
+
+  fit() {
+    this.fitted = true;
+    this.scale = this.#fitScale();
+    this.x = this.width / 2;
+    this.y = this.height / 2;
+    this.draw();
+  }
+
+  pixels() {
+    this.#zoom(1 / (devicePixelRatio || 1) / this.scale);
+  }
+
+  zoom(steps) {
+    this.#zoom(STEP ** steps);
+  }
+
+  look([x, y, width, height]) {
+    this.marked = [x, y, width, height];
+    const room = Math.min(this.right.clientWidth / (width * 1.6), this.right.clientHeight / (height * 1.6));
+    this.fitted = false;
+    this.scale = this.#clampedScale(Math.max(room, this.#fitScale()));
+    this.x = x + width / 2;
+    this.y = y + height / 2;
+    this.draw();
+  }
+
+  close() {
+    this.observer.disconnect();
+  }
+
+  draw() {
+    if (!this.photo) return;
+    this.#clampPlace();
+    const panes = this.sideBySide ? [this.left, this.right] : [this.right];
+    for (const pane of panes) this.#drawPane(pane, pane === this.right);
+    this.onview(this.scale * (devicePixelRatio || 1));
+  }
+
+  #drawPane(pane, withMap) {
+    const ratio = devicePixelRatio || 1;
+    const context = pane.getContext("2d");
+    const scale = this.scale * ratio;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, pane.width, pane.height);
+    context.setTransform(scale, 0, 0, scale, pane.width / 2 - this.x * scale, pane.height / 2 - this.y * scale);
+    context.imageSmoothingEnabled = scale < 2;
+    context.drawImage(this.photo, 0, 0, this.width, this.height);
+    if (!withMap) return;
+    context.imageSmoothingEnabled = true;
+    context.globalAlpha = this.opacity;
+    context.drawImage(this.tint, 0, 0, this.width, this.height);
+    context.globalAlpha = 1;
+    const cell = [this.width / this.tint.width, this.height / this.tint.height];
+    const path = new Path2D();
+    path.addPath(this.outline, new DOMMatrix().scale(...cell));
+    for (const [colour, width] of [["rgb(0 0 0 / 70%)", 3.5], ["white", 1.5]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = (width * ratio) / scale;
+      context.stroke(path);
+    }
+    if (this.marked) {
+      context.setLineDash([(6 * ratio) / scale, (4 * ratio) / scale]);
+      context.strokeStyle = "#ffd34d";
+      context.lineWidth = (2 * ratio) / scale;
+      context.strokeRect(...this.marked);
+      context.setLineDash([]);
+    }
+  }
+
+  #resized() {
+    const ratio = devicePixelRatio || 1;
+    for (const pane of [this.left, this.right]) {
+      pane.width = Math.max(1, Math.round(pane.clientWidth * ratio));
+      pane.height = Math.max(1, Math.round(pane.clientHeight * ratio));
+    }
+    if (this.fitted) this.fit();
+    else this.draw();
+  }
+
+  #fitScale() {
+    return Math.min(this.right.clientWidth / this.width, this.right.clientHeight / this.height) || 1;
+  }
+
+  #clampedScale(scale) {
+    const least = Math.min(this.#fitScale(), 1);
+    return Math.min(Math.max(scale, least), Math.max(MAX_ZOOM, least));
+  }
+
+  #clampPlace() {
+    const halfWidth = this.right.clientWidth / 2 / this.scale;
+    const halfHeight = this.right.clientHeight / 2 / this.scale;
+    const within = (value, half, size) =>
+      2 * half >= size ? size / 2 : Math.min(Math.max(value, half), size - half);
+    this.x = within(this.x, halfWidth, this.width);
+    this.y = within(this.y, halfHeight, this.height);
+  }
+
+  #zoom(factor, offsetX = 0, offsetY = 0) {
+    const scale = this.#clampedScale(this.scale * factor);
+    this.x += offsetX / this.scale - offsetX / scale;
+    this.y += offsetY / this.scale - offsetY / scale;
+    this.scale = scale;
+    this.fitted = scale <= this.#fitScale();
+    this.draw();
+  }
+
+  #zoomAt(event, factor) {
+    const box = event.currentTarget.getBoundingClientRect();
+    this.#zoom(factor, event.clientX - box.left - box.width / 2, event.clientY - box.top - box.height / 2);
+  }
+
+  #wheel(event) {
+    // The page scrolls as usual until the viewer has been clicked or tabbed into.
+    if (!event.ctrlKey && !this.element.contains(document.activeElement)) return;
+    event.preventDefault();
+    this.#zoomAt(event, STEP ** (-Math.sign(event.deltaY) || 0));
+  }
+
+  #down(event) {
+    event.currentTarget.setPointerCapture(event.pointerId);
+    this.pointers.set(event.pointerId, event);
+  }
+
+  #move(event) {
+    const before = this.pointers.get(event.pointerId);
+    if (!before) return;
+    const others = [...this.pointers.values()].filter((pointer) => pointer.pointerId !== event.pointerId);
+    this.pointers.set(event.pointerId, event);
+    if (others.length) {
+      const distance = (pointer) => Math.hypot(pointer.clientX - others[0].clientX, pointer.clientY - others[0].clientY);
+      this.#zoomAt(event, distance(event) / (distance(before) || 1));
+      return;
+    }
+    this.x -= (event.clientX - before.clientX) / this.scale;
+    this.y -= (event.clientY - before.clientY) / this.scale;
+    this.draw();
+  }
+
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const move = 60 / this.scale;
+    const keys = {
+      "+": () => this.zoom(1),
+      "=": () => this.zoom(1),
+      "-": () => this.zoom(-1),
+      0: () => this.fit(),
+      1: () => this.pixels(),
+      ArrowLeft: () => (this.x -= move),
+      ArrowRight: () => (this.x += move),
+      ArrowUp: () => (this.y -= move),
+      ArrowDown: () => (this.y += move),
+    };
+    if (!(event.key in keys)) return;
+    event.preventDefault();
+    keys[event.key]();
+    this.draw();
+  }
+}
+
+// Border of the cells above a level, as lines along the cells' sides.
+function outline(values, width, height, level) {
+  const path = new Path2D();
+  const above = (x, y) => x >= 0 && y >= 0 && x < width && y < height && values[y * width + x] > level;
+  for (let y = 0; y <= height; y++) {
+    for (let x = 0; x < width; x++) {
+      if (above(x, y) === above(x, y - 1)) continue;
+      const start = x;
+      while (x < width && above(x, y) !== above(x, y - 1)) x++;
+      path.moveTo(start, y);
+      path.lineTo(x, y);
+    }
+  }
+  for (let x = 0; x <= width; x++) {
+    for (let y = 0; y < height; y++) {
+      if (above(x, y) === above(x - 1, y)) continue;
+      const start = y;
+      while (y < height && above(x, y) !== above(x - 1, y)) y++;
+      path.moveTo(x, start);
+      path.lineTo(x, y);
+    }
+  }
+  return path;
+}

@@ -1,0 +1,305 @@
+"""The page in a real Chromium, as a person meets it."""
+
+import base64
+import csv
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import httpx2
+import numpy as np
+import pytest
+
+from pictures import make_photo
+from serving import TOKEN, photo_bytes, served
+from vilaco.data.formats.manifest import read_manifest
+from vilaco.localizer import Localizer
+
+BROWSER = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+playwright = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="the page's tests need Chromium (apt install chromium)")
+
+DONE = 90_000  # milliseconds
+DROP = """([name, base64, type]) => {
+  const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([bytes], name, { type }));
+  const event = name === "pasted.png"
+    ? new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true })
+    : new DragEvent("drop", { dataTransfer: transfer, bubbles: true, cancelable: true });
+  document.body.dispatchEvent(event);
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A page, and everything it should not have done."""
+
+    def __init__(self, browser: Any, base: str, **options: Any) -> None:
+        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", lambda line: self._heed(line))
+        self.page.on("request", lambda request: self._check(request.url, base))
+        self.page.goto(base)
+
+    def _heed(self, line: Any) -> None:
+        if line.type in ("error", "warning") and "Failed to load resource" not in line.text:
+            self.complaints.append(line.text)
+
+    def _check(self, url: str, base: str) -> None:
+        if not url.startswith((base.partition("#")[0], "blob:")):
+            self.complaints.append(f"asked {url}")
+
+    def choose(self, *files: Path) -> None:
+        self.page.wait_for_selector("#model:not(:empty)")
+        self.page.set_input_files("#files", list(map(str, files)))
+
+    def wait_until_done(self) -> None:
+        self.page.wait_for_selector("#progress", state="hidden", timeout=DONE)
+
+
+@pytest.fixture
+def visit(browser: Any, client: httpx2.Client) -> Iterator[Visit]:
+    visit = Visit(browser, str(client.base_url))
+    yield visit
+    visit.context.close()
+    assert visit.complaints == []
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    file = tmp_path / "beach, 1.jpg"
+    file.write_bytes(photo_bytes(5, 240, 320))
+    return file
+
+
+def saved(page: Any, button: str) -> bytes:
+    with page.expect_download() as download:
+        page.get_by_role("button", name=button, exact=True).click()
+    return Path(download.value.path()).read_bytes()
+
+
+def right_pane(page: Any) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(page.locator(".pane").nth(1).screenshot(), np.uint8), cv2.IMREAD_COLOR)
+
+
+def test_choose_slide_zoom_download(visit: Visit, photo: Path, client: httpx2.Client, localizer: Localizer) -> None:
+    page = visit.page
+    visit.choose(photo)
+    page.wait_for_selector(".verdict", timeout=DONE)
+    expected = localizer(photo)
+    assert expected.verdict in page.text_content(".list .state")
+    assert f"score {expected.detection_score:.3f}" in page.text_content(".scale")
+    assert page.locator(".regions tbody tr").count() == len(expected.regions)
+    page.wait_for_timeout(500)
+    sliders = page.get_by_role("slider")
+    threshold = float(np.median(expected.localization_map))
+    sliders.nth(1).fill(str(round(100 * threshold)))
+    page.wait_for_timeout(1000)
+    assert page.locator(".regions tbody tr").count() > 0
+    mask = cv2.imdecode(np.frombuffer(saved(page, "Mask"), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert mask.shape == (240, 320)
+    np.testing.assert_allclose((mask > 0).mean(), (expected.localization_map > round(threshold, 2)).mean(), atol=0.01)
+    with_outline = right_pane(page)
+    sliders.nth(1).fill("100")
+    page.wait_for_timeout(500)
+    assert "Nothing on the map is above" in page.text_content(".regions")
+    without = right_pane(page)
+    assert (with_outline != without).any()
+    sliders.nth(0).fill("0")
+    page.get_by_role("button", name="Side by side").click()
+    page.get_by_role("button", name="Fit").click()
+    before = page.text_content(".zoom")
+    page.get_by_role("button", name="Zoom in").click()
+    assert page.text_content(".zoom") != before
+    assert saved(page, "Map")[:4] == b"\x89PNG"
+    assert saved(page, "Overlay")[:2] == b"\xff\xd8"
+
+
+@pytest.mark.parametrize("name", ["dropped.png", "pasted.png"])
+def test_drop_and_paste(visit: Visit, name: str) -> None:
+    visit.page.wait_for_selector("#model:not(:empty)")
+    visit.page.evaluate(DROP, [name, base64.b64encode(photo_bytes(ending=".png")).decode(), "image/png"])
+    visit.page.wait_for_selector(".verdict", timeout=DONE)
+    assert visit.page.text_content(".item .name") == name
+
+
+def test_a_bad_file_is_named_and_the_others_go_on(visit: Visit, photo: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad <b>name<b>.jpg"
+    bad.write_bytes(b"nothing")
+    large = tmp_path / "large.png"
+    large.write_bytes(bytes(3 << 20))
+    visit.choose(bad, large, photo)
+    visit.wait_until_done()
+    page = visit.page
+    assert page.text_content("#status") == "3 of 3 photos done, 2 could not be read"
+    page.get_by_role("button", name="bad <b>name<b>.jpg").click()
+    assert "not a JPEG, PNG" in page.text_content("#detail")
+    page.get_by_role("button", name="large.png").click()
+    assert "larger than 2 MB" in page.text_content("#detail")
+
+
+def test_ten_at_once(visit: Visit, tmp_path: Path, client: httpx2.Client) -> None:
+    files = []
+    for index in range(10):
+        files.append(tmp_path / f"{index}.png")
+        files[-1].write_bytes(photo_bytes(index, ending=".png"))
+    visit.choose(*files)
+    visit.wait_until_done()
+    assert visit.page.text_content("#status") == "10 of 10 photos done"
+    visit.page.get_by_role("button", name="Remove all").click()
+    visit.page.wait_for_selector("#work", state="hidden")
+    visit.page.wait_for_timeout(500)
+
+
+def test_a_type_that_browsers_do_not_show_is_shown(visit: Visit, tmp_path: Path) -> None:
+    file = tmp_path / "scan.tif"
+    cv2.imwrite(str(file), make_photo(np.random.default_rng(1), 120, 160))
+    visit.choose(file)
+    visit.page.wait_for_selector(".verdict", timeout=DONE)
+    visit.page.wait_for_timeout(1000)
+    assert right_pane(visit.page).std() > 20
+    assert visit.page.text_content("#detail > .error") == ""
+
+
+def test_corrections_become_a_manifest(visit: Visit, photo: Path, tmp_path: Path) -> None:
+    formula = tmp_path / "=2+3.jpg"
+    formula.write_bytes(photo_bytes(9))
+    visit.choose(photo, formula)
+    visit.wait_until_done()
+    page = visit.page
+    labels = {}
+    for file, tampered in ((photo, True), (formula, False)):
+        page.get_by_role("button", name=file.name).click()
+        said = page.text_content(".item[aria-current=true] .state")
+        if "cannot tell" in said:
+            page.get_by_role("button", name="It is tampered" if tampered else "It is authentic").click()
+        else:
+            right = said.strip() == ("tampered" if tampered else "authentic")
+            page.get_by_role("button", name="Right" if right else "Wrong").click()
+        labels[file] = int(tampered)
+    page.reload()  # the answers stay
+    page.wait_for_selector("#model:not(:empty)")
+    visit.choose(photo)
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_bytes(saved(page, "Export manifest"))
+    assert {record.path: record.label for record in read_manifest(manifest)} == labels
+    (row, _) = csv.DictReader(io.StringIO(manifest.read_text()))
+    assert row["path"] == photo.name
+    assert len(row["sha256"]) == 64
+
+
+def test_by_keyboard_alone(visit: Visit, photo: Path) -> None:
+    page = visit.page
+    page.wait_for_selector("#model:not(:empty)")
+
+    def tab_to(test: str) -> None:
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            if page.evaluate(f"() => {{ const e = document.activeElement; return Boolean({test}); }}"):
+                return
+        raise AssertionError(f"not reached by Tab: {test}")
+
+    tab_to("e.id === 'choose'")
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(str(photo))
+    page.wait_for_selector(".verdict", timeout=DONE)
+    page.wait_for_timeout(500)
+
+    tab_to("e.tagName === 'SUMMARY'")
+    page.keyboard.press("Enter")
+    assert page.locator(".verdict details li").first.is_visible()
+    tab_to("e.classList.contains('panes')")
+    fitted = page.text_content(".zoom")
+    page.keyboard.press("+")
+    page.keyboard.press("ArrowRight")
+    assert page.text_content(".zoom") != fitted
+    page.keyboard.press("0")
+    assert page.text_content(".zoom") == fitted
+    tab_to("e.type === 'range'")
+    page.keyboard.press("ArrowLeft")
+    assert page.text_content(".slider output") == "59%"
+    tab_to("e.textContent === 'Remove' && e.closest('#detail')")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#work", state="hidden")
+    assert page.evaluate("() => document.activeElement.id") == "choose"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_overflows_and_all_text_can_be_read(
+    browser: Any, client: httpx2.Client, photo: Path, scheme: str, width: int
+) -> None:
+    visit = Visit(browser, str(client.base_url), color_scheme=scheme, viewport={"width": width, "height": 844})
+    visit.choose(photo)
+    visit.page.wait_for_selector(".verdict", timeout=DONE)
+    visit.page.wait_for_timeout(300)
+    assert visit.page.evaluate("() => document.documentElement.scrollWidth") <= width
+    for selector in (".headline", ".quiet", ".verdict > p", ".error", "button.primary", "summary"):
+        pairs = visit.page.evaluate(CONTRASTS, selector)
+        assert all(contrast >= 4.5 for contrast in pairs), (selector, pairs)
+    visit.context.close()
+    assert visit.complaints == []
+
+
+CONTRASTS = """(selector) => {
+  const channel = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = (c) => 0.2126 * channel(c[0]) + 0.7152 * channel(c[1]) + 0.0722 * channel(c[2]);
+  return [...document.querySelectorAll(selector)].filter((e) => e.offsetParent && e.textContent.trim()).map((e) => {
+    let ground = e;
+    while (numbers(getComputedStyle(ground).backgroundColor)[3] === 0) ground = ground.parentElement;
+    const [a, b] = [getComputedStyle(e).color, getComputedStyle(ground).backgroundColor].map((c) => light(numbers(c)));
+    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  });
+}"""
+
+
+def test_a_token_is_asked_for_and_taken_from_the_address(browser: Any, localizer: Localizer, photo: Path) -> None:
+    with served(localizer, token=TOKEN) as client:
+        base = str(client.base_url)
+        visit = Visit(browser, base)
+        page = visit.page
+        page.wait_for_selector("#token-form")
+        page.fill("#token", "not the right token")
+        page.keyboard.press("Enter")
+        page.get_by_text("This is not the token.").wait_for()
+        page.fill("#token", TOKEN)
+        page.keyboard.press("Enter")
+        visit.choose(photo)
+        page.wait_for_selector(".verdict", timeout=DONE)
+        assert saved(page, "Mask")[:4] == b"\x89PNG"
+        other = Visit(browser, f"{base}#token={TOKEN}")
+        other.page.wait_for_selector("#model:not(:empty)")
+        assert TOKEN not in other.page.url
+        assert visit.complaints + other.complaints == []
+        visit.context.close()
+        other.context.close()
+
+
+def test_a_busy_service_is_waited_for(browser: Any, localizer: Localizer, tmp_path: Path) -> None:
+    with served(localizer, max_queue=1) as client:
+        visit = Visit(browser, str(client.base_url))
+        files = []
+        for index in range(3):
+            files.append(tmp_path / f"{index}.png")
+            files[-1].write_bytes(photo_bytes(index, 300, 300, ending=".png"))
+        visit.choose(*files)
+        visit.wait_until_done()
+        assert visit.page.text_content("#status") == "3 of 3 photos done"
+        visit.context.close()
+        assert visit.complaints == []
