@@ -32,6 +32,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from vilaco.errors import ImageError
+from vilaco.names import as_text
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "AVIF")
 """Pillow's names of what is decoded (JPEG covers MPO); HEIF joins where pillow-heif is installed."""
@@ -70,7 +71,7 @@ def open_source(source: str | Path | bytes) -> tuple[BinaryIO, str]:
             raise ImageError(source, f"is {kind}, not an image file", code="not_a_file")
         if status.st_size == 0:
             raise ImageError(source, "the file is empty", code="empty")
-        return open(source, "rb"), str(source)
+        return open(source, "rb"), as_text(source)
     except FileNotFoundError as error:
         raise ImageError(source, "no such file", code="not_found") from error
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from vilaco.files import write_atomically
-from vilaco.images import Photo, encode_jpeg
+from vilaco.images import Photo, encode_jpeg, encode_png
 from vilaco.report.overlay import draw_overlay
 
 MIN_REGION_SHARE = 0.0005
@@ -218,8 +218,8 @@ class Result:
             raise ValueError(f"stem must be a name inside the folder, got {str(stem)!r}.")
         base = Path(out_dir) / stem
         saved = SavedFiles(*(base.with_name(base.name + end) for end in (".mask.png", ".map.png", ".overlay.jpg")))
-        write_atomically(saved.mask, _encode_png(self.pred_mask.astype(np.uint8) * 255))
-        write_atomically(saved.map, _encode_png(_levels(self.localization_map)))
+        write_atomically(saved.mask, encode_png(self.pred_mask.astype(np.uint8) * 255))
+        write_atomically(saved.map, encode_png(_levels(self.localization_map)))
         write_atomically(saved.overlay, encode_jpeg(self.overlay(), 90, subsampling="4:4:4"))
         return saved
 
@@ -264,7 +264,3 @@ def find_regions(
 def _levels(localization_map: np.ndarray) -> np.ndarray:
     """A map as 16-bit levels, halves rounded down: what is above 0.5 here, and nothing else, is so when read back."""
     return np.abs(np.ceil(localization_map * np.float32(65535) - np.float32(0.5))).astype(np.uint16)
-
-
-def _encode_png(grey: np.ndarray) -> bytes:
-    return cv2.imencode(".png", grey)[1].tobytes()

@@ -88,8 +88,7 @@ def detect(
                     batch.append((image, load_photo(image.path, max_pixels=max_pixels)))
                 except ImageError as error:
                     failures.append(error)
-                    line = f"skipped: {error} [{error.code}]"
-                    progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+                    console.skipped(error.source, error.reason, error.code, progress)
                 if len(batch) == batch_size:
                     judge_batch()
                 progress.advance(task)
