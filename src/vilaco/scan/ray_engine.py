@@ -22,6 +22,8 @@ from vilaco.scan.sources import Item
 
 BATCH = 32
 """Images that travel together. Their rows reach the journal together: a death repeats at most this many a worker."""
+_SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_LOG_LEVEL": "ERROR", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+"""Environment, read when Ray is imported: no telemetry, and no tales on stderr."""
 _EMBEDDED_STORE = 256 << 20  # bytes; rows and overlays of the batches on their way
 
 
@@ -39,7 +41,8 @@ class RayPool:
     """
 
     def __init__(self, settings: ScanSettings, *, workers: int | None, address: str | None, time_limit: float) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
+        for name, value in _SETTINGS.items():
+            os.environ.setdefault(name, value)
         import ray
 
         self._arguments = {"settings": settings.model_dump_json(), "time_limit": time_limit}

@@ -19,6 +19,7 @@ else follows:
   journal is emptied. A death between the two leaves rows in both places: on opening, the journal's rows that a part
   holds are dropped. A death before leaves the journal as it was.
 - A line cut short by a death or a full disk, and what follows it, is cut off on opening: those images are not done.
+- What a death left under a temporary name is removed on opening.
 - One process at a time may write. It holds a lock that the system frees when it dies. Workers write nothing.
 """
 
@@ -33,7 +34,7 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from vilaco.errors import ConfigError, DataError, VilacoError
-from vilaco.files import write_atomically
+from vilaco.files import TEMPORARY, write_atomically
 from vilaco.scan.judge import Judged, ScanRow, ScanSettings
 
 SETTINGS, JOURNAL, RESULTS, LOCK, SUMMARY = "scan.json", "journal.jsonl", "results", ".lock", "summary.html"
@@ -93,6 +94,8 @@ class Store:
             raise VilacoError(f"{folder}: cannot be written ({error.strerror or error})") from error
         try:
             self._begin_or_go_on(settings)
+            for unfinished in folder.rglob(TEMPORARY):
+                unfinished.unlink()
             table = read_rows(folder, "path", "error_code")
             self.done = set(table["path"].to_pylist())
             self.failures = len(table) - table["error_code"].null_count

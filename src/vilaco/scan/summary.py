@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from vilaco.names import one_line
 from vilaco.scan.judge import ScanSettings
 from vilaco.scan.similar import MAX_DISTANCE, similar_groups
 from vilaco.scan.store import read_rows
@@ -114,6 +115,7 @@ def summary_page(
     judged = rows.filter(pc.is_valid(rows["verdict"]))
     template, style = (files("vilaco.scan").joinpath(name).read_text() for name in ("summary.jinja", "summary.css"))
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["one_line"] = one_line
     scores = judged["detection_score"].to_numpy()
     return environment.from_string(template).render(
         settings=settings,
