@@ -107,4 +107,4 @@ def test_scan(folder: Path, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
     page = (tmp_path / "out/summary.html").read_text()
     assert "<script" not in page
-    assert "\u202e" not in page.replace("right\u202eto left", "")
+    assert "\u202e" not in page

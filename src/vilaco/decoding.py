@@ -18,6 +18,7 @@ What becomes of the unusual:
 """
 
 import io
+import logging
 import os
 import re
 import stat
@@ -39,6 +40,7 @@ from vilaco.names import as_text
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "AVIF")
 """Pillow's names of what is decoded (JPEG covers MPO); HEIF joins where pillow-heif is installed."""
 
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong with a file is told once, by our error
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
 _ORIENTATION, _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR_CONFIGURATION = 274, 258, 262, 284  # TIFF and EXIF tags
 _MAX_SCANS = 100  # of a JPEG; encoders write about ten
@@ -280,7 +282,9 @@ def _check_scans(stream: BinaryIO, name: str) -> None:
     while (marker := _JPEG_MARKER.search(data, at)) and marker[0] != b"\xff\xd9":
         scans += marker[0] == b"\xff\xda"
         if scans > _MAX_SCANS:
-            raise ImageError(name, f"a JPEG of more than {_MAX_SCANS} scans, which takes very long to read", code="bomb")
+            raise ImageError(
+                name, f"a JPEG of more than {_MAX_SCANS} scans, which takes very long to read", code="bomb"
+            )
         at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
 
 

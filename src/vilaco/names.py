@@ -5,6 +5,7 @@ import unicodedata
 from pathlib import Path
 
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, lone surrogates, line and paragraph ends
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # make text read backwards
 
 
 def as_text(path: str | Path) -> str:
@@ -25,6 +26,8 @@ def one_line(text: str | Path) -> str:
         'two\\nlines.jpg'
     """
     return "".join(
-        letter.encode("unicode_escape").decode() if unicodedata.category(letter) in _UNPRINTABLE else letter
+        letter.encode("unicode_escape").decode()
+        if letter in _TURNING or unicodedata.category(letter) in _UNPRINTABLE
+        else letter
         for letter in str(text)
     )

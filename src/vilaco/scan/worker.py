@@ -42,6 +42,7 @@ def main() -> None:
         sys.exit(f"error: {error}")
     answers.write(READY)
     answers.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders written in C tell every damage there
     read: Queue[ReadImage] = Queue(maxsize=1)
     threading.Thread(target=_read_ahead, args=(orders, judge, read), daemon=True).start()
     while True:
