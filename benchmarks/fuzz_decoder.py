@@ -6,7 +6,7 @@ Each image is a small file of some format and mode, changed one to eight times: 
 counts are made of, ranges cut out, doubled, overwritten or taken from another file, the end cut off. Image ``i`` of a
 seed is the same in every run. Processes decode, and are watched from outside: an exception other than `ImageError`, a
 death, and a stop of more than ten seconds are each recorded with the image's number. Resident memory is sampled, and
-its slope fitted after a warm-up of a third. Writes ``benchmarks/results/fuzz_decoder.json`` and exits with 1 on a finding;
+its slope fitted after a warm-up of a third. Writes ``benchmarks/results/fuzz_decoder.json``, exits with 1 on a finding;
 ``--show NUMBER`` writes that image to a file instead.
 """
 

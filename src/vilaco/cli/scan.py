@@ -82,7 +82,7 @@ def scan(
             progress.update(task, completed=done, total=images)
             if row is None:
                 already = f", {done:,} of them done before" if done else ""
-                console.note(f"{images:,} photos{already}")
+                progress.console.print(f"{images:,} photos{already}", highlight=False)
             elif row.error_code is not None:
                 console.skipped(row.path, row.error_reason or "", row.error_code, progress)
 

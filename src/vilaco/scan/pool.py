@@ -99,16 +99,16 @@ class Pool:
 
     Args:
         settings: Of the scan.
-        workers: How many processes, each of which computes on one thread; one a core if ``None``.
+        workers: How many processes, each of which computes on one thread.
         time_limit: Seconds an image may take.
     """
 
-    def __init__(self, settings: ScanSettings, *, workers: int | None = None, time_limit: float = TIME_LIMIT) -> None:
+    def __init__(self, settings: ScanSettings, *, workers: int, time_limit: float = TIME_LIMIT) -> None:
         self._settings = settings
         self._time_limit = time_limit
         self._heard: SimpleQueue[tuple[_Worker, bytes]] = SimpleQueue()
         self._false_starts = 0
-        self._workers = {_Worker(settings, self._heard) for _ in range(workers or core_count())}
+        self._workers = {_Worker(settings, self._heard) for _ in range(workers)}
 
     def __enter__(self) -> "Pool":
         return self

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from vilaco.errors import ConfigError
+from vilaco.errors import ConfigError, VilacoError
 from vilaco.scan.judge import Judged, ScanSettings
 from vilaco.scan.pool import Pool, core_count
 from vilaco.scan.sources import Item
@@ -67,7 +67,11 @@ class RayPool:
         ray.shutdown()
 
     def judge(self, items: Iterable[Item]) -> Iterator[Judged]:
-        """Judge images, in the order in which their batches get done."""
+        """Judge images, in the order in which their batches get done.
+
+        Raises:
+            VilacoError: If Ray gives up, or the workers end as they start.
+        """
         import ray
 
         context = ray.data.DataContext.get_current()
@@ -81,9 +85,13 @@ class RayPool:
             compute=ray.data.ActorPoolStrategy(size=self._workers),
             fn_constructor_kwargs=self._arguments,
         )
-        for table in rows.iter_batches(batch_size=None, batch_format="pyarrow"):
-            for line in table["judged"]:
-                yield Judged.model_validate_json(line.as_py())
+        try:
+            for table in rows.iter_batches(batch_size=None, batch_format="pyarrow"):
+                for line in table["judged"]:
+                    yield Judged.model_validate_json(line.as_py())
+        except ray.exceptions.RayError as error:
+            reason = str(error.__cause__ or error).strip().splitlines()[-1]
+            raise VilacoError(f"Ray gave up ({reason}); the same call goes on") from error
 
 
 class _JudgeBatch:

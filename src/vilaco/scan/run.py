@@ -13,7 +13,7 @@ from vilaco.files import write_atomically
 from vilaco.images import MAX_PIXELS, encode_jpeg, load_photo, resize_pixels
 from vilaco.localizer import Localizer
 from vilaco.scan.judge import ScanRow, ScanSettings, fit
-from vilaco.scan.pool import TIME_LIMIT, Pool
+from vilaco.scan.pool import TIME_LIMIT, Pool, core_count
 from vilaco.scan.sources import Item, is_url, list_items, read_bytes
 from vilaco.scan.store import PART_ROWS, SUMMARY, Store, read_rows
 from vilaco.scan.summary import summary_page
@@ -98,7 +98,7 @@ def scan(
         interrupted = False
         try:
             if waiting:
-                with _engine(engine, settings, workers, address, time_limit) as pool:
+                with _engine(engine, settings, workers, address, time_limit, len(waiting)) as pool:
                     for judged in pool.judge(waiting):
                         row = store.add(judged)
                         tell(len(store.done), images, row)
@@ -121,10 +121,10 @@ def scan(
 
 
 def _engine(
-    engine: Engine, settings: ScanSettings, workers: int | None, address: str | None, time_limit: float
+    engine: Engine, settings: ScanSettings, workers: int | None, address: str | None, time_limit: float, images: int
 ) -> "Pool | RayPool":
     if engine == "local":
-        return Pool(settings, workers=workers, time_limit=time_limit)
+        return Pool(settings, workers=min(images, workers or core_count()), time_limit=time_limit)
     from vilaco.scan.ray_engine import RayPool
 
     return RayPool(settings, workers=workers, address=address, time_limit=time_limit)
@@ -172,7 +172,9 @@ class _Pictures:
         if not items:
             return {}
         settings = self._settings.model_copy(update={"keep_above": 0.0})
-        with Pool(settings, workers=self._workers, time_limit=self._time_limit) as pool:
+        with Pool(
+            settings, workers=min(len(items), self._workers or core_count()), time_limit=self._time_limit
+        ) as pool:
             return {each.row.path: each.overlay for each in pool.judge(items) if each.overlay is not None}
 
     def thumbnail(self, path: str) -> bytes | None:
