@@ -6,7 +6,7 @@ Makes small JPEGs (384 x 256), then measures, with one thread a process througho
 
 - the model alone: as many processes as workers judge decoded photos at the same time;
 - the local engine: from the first tenth of the rows to the last row, so without its start (given beside it);
-- Ray on this machine, likewise, on the first ``--ray-images``;
+- Ray on this machine, likewise, on ``--ray-images``, which come in batches of 32: too few say nothing;
 - the same scan killed with SIGKILL ``--kills`` times at random moments and gone on with each time: how many images have
   no row, or more than one, and how many files are not whole.
 

@@ -10,6 +10,7 @@ Every node needs vilaco, the model, and access to the source; the results need n
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -48,11 +49,14 @@ class RayPool:
         self._arguments = {"settings": settings.model_dump_json(), "time_limit": time_limit}
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         try:
-            if address is None:
-                cores = workers or core_count()
-                ray.init("local", num_cpus=cores, object_store_memory=_EMBEDDED_STORE, include_dashboard=False, **quiet)
-            else:
-                ray.init(address, **quiet)
+            with _silence():
+                if address is None:
+                    cores = workers or core_count()
+                    ray.init(
+                        "local", num_cpus=cores, object_store_memory=_EMBEDDED_STORE, include_dashboard=False, **quiet
+                    )
+                else:
+                    ray.init(address, **quiet)
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ConfigError(f"{address or 'local'}: Ray cannot be reached ({reason})") from None
@@ -92,6 +96,20 @@ class RayPool:
         except ray.exceptions.RayError as error:
             reason = str(error.__cause__ or error).strip().splitlines()[-1]
             raise VilacoError(f"Ray gave up ({reason}); the same call goes on") from error
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep what Ray's C++ parts say as they start off stderr; what is wrong comes as an exception."""
+    stderr = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
 
 
 class _JudgeBatch:
