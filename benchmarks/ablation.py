@@ -50,7 +50,7 @@ from vilaco.training.run import TrainingSummary
 from vilaco.training.self_training import train_by_forging
 
 FILES = {files: CHANGES[files] for files in ("raw", "0.75x, jpeg80")}
-STEPS, SCRATCH_STEPS = 60, 250
+STEPS, SCRATCH_STEPS = 50, 200
 SHORT = (
     "self_training.stream.sizes=[[192,288],[288,192],[224,336]]",
     "self_training.rounds=1",

@@ -16,33 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
+from pictures import chunk, encoded, png, smooth
 from vilaco import decoding
 from vilaco.errors import ImageError
 from vilaco.images import encode_jpeg, load_photo
-
-
-def smooth(height: int = 40, width: int = 60) -> np.ndarray:
-    noise = np.random.default_rng(7).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 4), None, 20, 235, cv2.NORM_MINMAX)
-
-
-def encoded(picture: Image.Image | np.ndarray, kind: str, **options: object) -> bytes:
-    if isinstance(picture, np.ndarray):
-        picture = Image.fromarray(picture)
-    stream = io.BytesIO()
-    picture.save(stream, kind, **options)
-    return stream.getvalue()
-
-
-def png(width: int, height: int, *, extra: bytes = b"", pixels: bytes | None = None) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    data = zlib.compress(bytes((width + 1) * height) if pixels is None else pixels)
-    parts = chunk(b"IHDR", header) + extra + chunk(b"IDAT", data) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + parts
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def mean_error(pixels: np.ndarray, expected: np.ndarray) -> float:
@@ -312,6 +289,16 @@ def test_own_limit_replaces_pillows(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_png_metadata_bomb(kind: bytes) -> None:
     bomb = chunk(kind, b"name\0\0" + zlib.compress(bytes(80_000_000)))
     assert refusal(png(8, 8, extra=bomb)).code == "bomb"
+
+
+def test_jpeg_scan_bomb_and_what_only_looks_like_one() -> None:
+    photo = encoded(smooth(), "JPEG", progressive=True)
+    last = photo[photo.rindex(b"\xff\xda") : -2]
+    assert load_photo(photo[:-2] + last * 90 + photo[-2:]).pixels.shape == (40, 60, 3)
+    assert refusal(photo[:-2] + last * 100 + photo[-2:]).code == "bomb"
+    thumbnail = b"\xff\xe1" + struct.pack(">H", 2 + 400) + b"\xff\xda\0\2" * 100  # in the metadata
+    film = b"\xff\xda\0\2" * 500  # behind the photo, as phones store moving ones
+    assert load_photo(photo[:2] + thumbnail + photo[2:] + film).pixels.shape == (40, 60, 3)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "AVIF"])

@@ -18,7 +18,9 @@ What becomes of the unusual:
 """
 
 import io
+import logging
 import os
+import re
 import stat
 import threading
 import warnings
@@ -30,15 +32,20 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from vilaco.errors import ImageError
+from vilaco.names import as_text
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "AVIF")
 """Pillow's names of what is decoded (JPEG covers MPO); HEIF joins where pillow-heif is installed."""
 
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong with a file is told once, by our error
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
 _ORIENTATION, _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR_CONFIGURATION = 274, 258, 262, 284  # TIFF and EXIF tags
+_MAX_SCANS = 100  # of a JPEG; encoders write about ten
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # of those that stand before a length
 _CUT_SHORT = ("truncated", "broken data stream", "not enough", "unexpected end")  # in Pillow's messages
 _UNDO_TURN = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -71,7 +78,7 @@ def open_source(source: str | Path | bytes) -> tuple[BinaryIO, str]:
             raise ImageError(source, f"is {kind}, not an image file", code="not_a_file")
         if status.st_size == 0:
             raise ImageError(source, "the file is empty", code="empty")
-        return open(source, "rb"), str(source)
+        return open(source, "rb"), as_text(source)
     except FileNotFoundError as error:
         raise ImageError(source, "no such file", code="not_found") from error
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
@@ -96,6 +103,8 @@ def decode(stream: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, i
     """
     with open_picture(stream, name) as picture:
         check_size(name, *picture.size, max_pixels)
+        if isinstance(picture, JpegImageFile):
+            _check_scans(stream, name)
         if isinstance(picture, TiffImageFile):
             return _load_tiff(picture, name)
         picture.load()
@@ -275,6 +284,23 @@ def _orientation(picture: Image.Image) -> int:
     except Exception:  # metadata is a stranger's bytes too; the picture is worth more than its turn
         return 1
     return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
+
+
+def _check_scans(stream: BinaryIO, name: str) -> None:
+    """Refuse a JPEG of very many scans: each costs a walk over all pixels, and none needs more than a few bytes.
+
+    Markers are found as libjpeg finds them, so that neither a thumbnail inside nor a film behind the photo counts.
+    """
+    stream.seek(0)
+    data = stream.read()
+    scans, at = 0, 2
+    while (marker := _JPEG_MARKER.search(data, at)) and marker[0] != b"\xff\xd9":
+        scans += marker[0] == b"\xff\xda"
+        if scans > _MAX_SCANS:
+            raise ImageError(
+                name, f"a JPEG of more than {_MAX_SCANS} scans, which takes very long to read", code="bomb"
+            )
+        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
 
 
 def _unidentified(stream: BinaryIO, name: str) -> ImageError:

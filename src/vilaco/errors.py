@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from vilaco.names import one_line
+
 
 class VilacoError(Exception):
     """Base of every error a user can cause; the command line prints it and exits with code 2."""
@@ -17,7 +19,7 @@ class ImageError(VilacoError):
     """
 
     def __init__(self, source: str | Path, reason: str, *, code: str) -> None:
-        super().__init__(f"{source}: {reason}")
+        super().__init__(f"{one_line(source)}: {reason}")
         self.source = str(source)
         self.reason = reason
         self.code = code

@@ -1,6 +1,7 @@
 """Finding image files, naming results after them, and writing files whole or not at all."""
 
 import glob
+import hashlib
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +15,11 @@ IMAGE_SUFFIXES = frozenset(
     | {".tif", ".tiff"}
 )
 """Lower-case endings that mark a file as an image when a folder or a glob is searched."""
+
+
+_LONGEST_STEM = 255 - len(".overlay.jpg")  # bytes; file systems hold 255
+TEMPORARY = ".*.tmp"
+"""Pattern of the names under which `write_atomically` writes; only a killed process leaves such a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +64,19 @@ def find_images(paths: Sequence[str | Path]) -> list[FoundImage]:
 def result_stem(relative: Path) -> Path:
     """Name that the results of an image share: its relative path without the extension.
 
+    A name of which only dots would be left keeps its extension, for they mean folders; one too long for an ending to be
+    added is cut, and made its own again by a digest.
+
     Example:
         >>> result_stem(Path("holiday/beach.v2.jpg")).as_posix()
         'holiday/beach.v2'
     """
-    return relative.with_suffix("")
+    name = relative.stem if relative.stem.strip(".") else relative.name
+    encoded = os.fsencode(name)
+    if len(encoded) > _LONGEST_STEM:
+        digest = hashlib.sha256(encoded).hexdigest()[:16]
+        name = f"{encoded[: _LONGEST_STEM - 17].decode('utf-8', 'ignore')}-{digest}"
+    return relative.with_name(name)
 
 
 def refuse_clashes(images: Iterable[FoundImage]) -> None:

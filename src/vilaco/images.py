@@ -245,6 +245,11 @@ def encode_jpeg(pixels: np.ndarray, quality: int, *, subsampling: Subsampling = 
     return data.tobytes()
 
 
+def encode_png(grey: np.ndarray) -> bytes:
+    """Encode one channel, (H, W) uint8 or uint16, as a PNG file."""
+    return cv2.imencode(".png", grey)[1].tobytes()
+
+
 def resave_jpeg(pixels: np.ndarray, quality: int, *, subsampling: Subsampling = "4:2:0") -> np.ndarray:
     """Pixels after one trip through a JPEG file: `encode_jpeg`, then `load_photo`."""
     data = encode_jpeg(pixels, quality, subsampling=subsampling)

@@ -9,12 +9,14 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from vilaco.files import write_atomically
-from vilaco.images import Photo, encode_jpeg
+from vilaco.files import result_stem, write_atomically
+from vilaco.images import Photo, encode_jpeg, encode_png
 from vilaco.report.overlay import draw_overlay
 
 MIN_REGION_SHARE = 0.0005
 """Parts below this share of the image are specks: 7 x 7 pixels of 384 x 256, 77 x 77 of 12 megapixels."""
+
+_NAMELESS = ("<bytes>", "<array>")
 
 Verdict = Literal["tampered", "authentic", "cannot tell"]
 """Everything that can be said of a photo."""
@@ -213,13 +215,15 @@ class Result:
             ValueError: If the stem would leave ``out_dir``.
             VilacoError: If a file cannot be written.
         """
-        stem = Path(stem) if stem is not None else Path(Path(self.path).stem.strip("<>"))
+        if stem is None:
+            stem = result_stem(Path(Path(self.path).name)) if self.path not in _NAMELESS else self.path.strip("<>")
+        stem = Path(stem)
         if stem.is_absolute() or ".." in stem.parts or not stem.name:
             raise ValueError(f"stem must be a name inside the folder, got {str(stem)!r}.")
         base = Path(out_dir) / stem
         saved = SavedFiles(*(base.with_name(base.name + end) for end in (".mask.png", ".map.png", ".overlay.jpg")))
-        write_atomically(saved.mask, _encode_png(self.pred_mask.astype(np.uint8) * 255))
-        write_atomically(saved.map, _encode_png(_levels(self.localization_map)))
+        write_atomically(saved.mask, encode_png(self.pred_mask.astype(np.uint8) * 255))
+        write_atomically(saved.map, encode_png(_levels(self.localization_map)))
         write_atomically(saved.overlay, encode_jpeg(self.overlay(), 90, subsampling="4:4:4"))
         return saved
 
@@ -264,7 +268,3 @@ def find_regions(
 def _levels(localization_map: np.ndarray) -> np.ndarray:
     """A map as 16-bit levels, halves rounded down: what is above 0.5 here, and nothing else, is so when read back."""
     return np.abs(np.ceil(localization_map * np.float32(65535) - np.float32(0.5))).astype(np.uint16)
-
-
-def _encode_png(grey: np.ndarray) -> bytes:
-    return cv2.imencode(".png", grey)[1].tobytes()

@@ -83,7 +83,7 @@ def test_default_recipe_looks_at_pixels_forges_and_trains_itself() -> None:
     recipe = load_recipe("default")
     assert recipe.model.residuals is not None
     assert recipe.model.copy_move is not None
-    assert recipe.self_training.rounds == 2
+    assert recipe.self_training.rounds == 1
     assert recipe.self_training.objective.consistency > 0
     changed = load_recipe(
         "default",

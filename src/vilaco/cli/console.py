@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
+from vilaco.names import one_line
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -21,20 +23,26 @@ T = TypeVar("T")
 
 def error(message: str) -> None:
     """One line on stderr."""
-    typer.secho(f"error: {message}", err=True, fg=typer.colors.RED)
+    typer.secho(f"error: {one_line(message)}", err=True, fg=typer.colors.RED)
 
 
 def note(message: str) -> None:
     """One line on stderr."""
-    typer.secho(message, err=True)
+    typer.secho(one_line(message), err=True)
 
 
 def result(line: str, progress: "Progress") -> None:
     """One line of results on stdout; where that is the bar's own terminal, above the bar, which stays whole."""
     if progress.disable or not sys.stdout.isatty():
-        typer.echo(line)
+        typer.echo(one_line(line))
     else:
-        progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        progress.console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
+
+
+def skipped(source: str, reason: str, code: str, progress: "Progress") -> None:
+    """One line on stderr, above the bar, for an image that could not be read."""
+    line = one_line(f"skipped: {source}: {reason} [{code}]")
+    progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def progress_bar() -> "Progress":

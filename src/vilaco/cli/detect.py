@@ -109,8 +109,7 @@ def detect(
         failures.append(error)
         if cases is not None:
             cases.fail(error)
-        line = f"skipped: {error} [{error.code}]"
-        progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.skipped(error.source, error.reason, error.code, progress)
 
     with console.progress_bar() as progress:
         task = progress.add_task("photos", total=len(found))

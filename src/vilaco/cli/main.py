@@ -14,6 +14,7 @@ from vilaco.cli.evaluate import evaluate
 from vilaco.cli.export import export
 from vilaco.cli.models import app as models
 from vilaco.cli.robustness import robustness
+from vilaco.cli.scan import scan
 from vilaco.cli.serve import serve
 from vilaco.cli.train import train
 from vilaco.errors import VilacoError
@@ -26,6 +27,7 @@ app = typer.Typer(
     help="Find forged regions in photos; train on two piles of photos, authentic and tampered.",
 )
 app.command()(detect)
+app.command()(scan)
 app.command()(train)
 app.command()(calibrate)
 app.command()(evaluate)

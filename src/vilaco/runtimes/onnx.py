@@ -26,6 +26,8 @@ TILE = 256
 """Pixels along a side of a tile: small enough for the caches of a core, and for every core to get one."""
 _ERRORS_ONLY = 3  # ONNX Runtime's log level
 
+onnxruntime.disable_telemetry_events()
+
 
 class TiledFrontEnd(BaseModel):
     """What has to be known to run a front end in tiles.

@@ -64,7 +64,7 @@ class SelfTrainingConfig(BaseModel):
     stream: StreamConfig = StreamConfig()
     objective: SelfForgedObjectiveConfig = SelfForgedObjectiveConfig()
     forged: ForgedStageConfig = ForgedStageConfig()
-    rounds: int = Field(2, ge=0)  # of self-training
+    rounds: int = Field(1, ge=0)  # of self-training
     round: RoundConfig = RoundConfig()
     tampered_share: float = Field(0.06, gt=0, lt=1)  # of a tampered image's pixels, the highest ones: pseudo-tampered
     unknown_share: float = Field(0.08, ge=0, lt=1)  # the next ones, which count as neither

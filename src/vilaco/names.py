@@ -1,0 +1,33 @@
+"""Names of files as text: what a stranger called a file must neither break a line nor the file it is written to."""
+
+import os
+import unicodedata
+from pathlib import Path
+
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, lone surrogates, line and paragraph ends
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # make text read backwards
+
+
+def as_text(path: str | Path) -> str:
+    r"""A path as text that UTF-8 can hold; bytes of a name that are not UTF-8 become ``\xff``.
+
+    Example:
+        >>> as_text("caf\udce9.jpg")  # how Python reads the Latin-1 name b"caf\xe9.jpg"
+        'caf\\xe9.jpg'
+    """
+    return os.fspath(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def one_line(text: str | Path) -> str:
+    r"""Text with line ends, terminal codes and other control characters written out.
+
+    Example:
+        >>> one_line("two\nlines.jpg")
+        'two\\nlines.jpg'
+    """
+    return "".join(
+        letter.encode("unicode_escape").decode()
+        if letter in _TURNING or unicodedata.category(letter) in _UNPRINTABLE
+        else letter
+        for letter in str(text)
+    )

@@ -1,0 +1,236 @@
+"""What is done to each image of a scan, on whichever machine: bytes in, one row out, and never an exception."""
+
+import hashlib
+import time
+from dataclasses import dataclass
+from typing import Annotated, Any, Self
+
+import imagehash
+import numpy as np
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+
+from vilaco import __version__
+from vilaco.errors import ImageError, ModelError
+from vilaco.images import Photo, encode_jpeg, encode_png, load_photo, resize_map, resize_pixels
+from vilaco.localizer import Localizer
+from vilaco.names import one_line
+from vilaco.report.overlay import draw_overlay
+from vilaco.result import Region, Result, Verdict
+from vilaco.scan.sources import Item, read_bytes
+
+THUMBNAIL = 320
+"""Longest side of an overlay that is kept, in pixels."""
+MAX_BYTES = 1 << 30
+"""Largest file that is read: an uncompressed 16-bit RGBA picture of 100 megapixels has 800 MB."""
+
+
+class ScanSettings(BaseModel):
+    """All that the rows of a scan depend on; a scan goes on only with the same.
+
+    Attributes:
+        vilaco_version: That the scan was begun with.
+        source: The folder or manifest, absolute, or the URL.
+        model: Name or absolute folder of the model.
+        model_fingerprint: SHA-256 of its trained weights.
+        decision_threshold: Detection scores above it mean tampered.
+        authentic_threshold: Detection scores up to it mean authentic.
+        max_false_alarms: Of authentic photos, in (0, 1); ``None`` where the model is not calibrated.
+        keep_above: Masks and overlays of images with a detection score above this are kept.
+        max_pixels: Larger photos are refused.
+        max_bytes: Larger files are refused.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    vilaco_version: str = __version__
+    source: str
+    model: str
+    model_fingerprint: str
+    decision_threshold: float
+    authentic_threshold: float
+    max_false_alarms: float | None
+    keep_above: Annotated[float, Field(ge=0, le=1)]
+    max_pixels: int
+    max_bytes: int = MAX_BYTES
+
+
+class ScanRow(BaseModel):
+    """One image of a scan; what could not be found out is ``None``.
+
+    Attributes:
+        path: See :class:`~vilaco.scan.sources.Item`.
+        sha256: Of the file.
+        size: Of the file, in bytes.
+        width: Of the upright photo, in pixels.
+        height: Likewise.
+        verdict: ``"tampered"``, ``"authentic"`` or ``"cannot tell"``.
+        detection_score: In [0, 1].
+        regions: Parts of the mask, most important first.
+        region_count: How many there are.
+        largest_region: Area of the largest, in pixels; 0 where there is none.
+        perceptual_hash: 64 bits in hexadecimal, of the upright photo; near-identical pictures differ in few.
+        mask: The mask's file below the scan's folder, where it was kept.
+        overlay: Likewise, the overlay's.
+        seconds: Spent on this image: reading, decoding, judging.
+        error_code: Why it could not be judged, one word (see :func:`vilaco.images.load_photo`), or ``crashed``,
+            ``time_limit``, ``too_large`` or ``failed``.
+        error_reason: The same in words.
+        model_fingerprint: SHA-256 of the trained weights.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    sha256: str | None = None
+    size: int | None = None
+    width: int | None = None
+    height: int | None = None
+    verdict: Verdict | None = None
+    detection_score: float | None = None
+    regions: tuple[Region, ...] = ()
+    region_count: int | None = None
+    largest_region: int | None = None
+    perceptual_hash: str | None = None
+    mask: str | None = None
+    overlay: str | None = None
+    seconds: float | None = None
+    error_code: str | None = None
+    error_reason: str | None = None
+    model_fingerprint: str
+
+
+class Judged(BaseModel):
+    """A row and the pictures that belong to it; travels between processes and machines as one line of JSON.
+
+    Attributes:
+        row: What is said of the image.
+        mask: PNG, 0 or 255, at the photo's own size; ``None`` where it is not kept.
+        overlay: JPEG, `THUMBNAIL` pixels along the longer side; likewise.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
+
+    row: ScanRow
+    mask: bytes | None = None
+    overlay: bytes | None = None
+
+    @classmethod
+    def failed(cls, item: Item, settings: ScanSettings, code: str, reason: str, **known: float | str | None) -> Self:
+        """An image that cannot be judged."""
+        fields = {"path": item.path, "error_code": code, "error_reason": one_line(reason), **known}
+        return cls(row=ScanRow.model_validate({**fields, "model_fingerprint": settings.model_fingerprint}))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadImage:
+    """An image that was read, or was not.
+
+    Attributes:
+        item: Which.
+        sha256: Of its bytes, as far as they could be read.
+        size: Their number, likewise.
+        photo: The photo, or why there is none: error code and reason.
+        seconds: That it took.
+    """
+
+    item: Item
+    sha256: str | None
+    size: int | None
+    photo: Photo | tuple[str, str]
+    seconds: float
+
+
+class Judge:
+    """The per-image function of a scan, in two steps, so that one image can be read while another is judged.
+
+    Args:
+        settings: Of the scan.
+
+    Raises:
+        ModelError: If the model cannot be loaded, or is not the one that the scan began with.
+    """
+
+    def __init__(self, settings: ScanSettings) -> None:
+        self.settings = settings
+        self.localizer = Localizer.load(settings.model, max_false_alarms=settings.max_false_alarms)
+        if self.localizer.fingerprint != settings.model_fingerprint:
+            raise ModelError(f"{settings.model}: is another model here than where the scan was started")
+
+    def __call__(self, item: Item) -> Judged:
+        """Both steps."""
+        return self.judge(self.read(item))
+
+    def read(self, item: Item) -> ReadImage:
+        """Read and decode; never raises."""
+        started = time.perf_counter()
+        sha256, size = None, None
+        photo: Photo | tuple[str, str]
+        try:
+            data = read_bytes(item, max_bytes=self.settings.max_bytes)
+            sha256, size = hashlib.sha256(data).hexdigest(), len(data)
+            photo = load_photo(data, max_pixels=self.settings.max_pixels)
+        except ImageError as error:
+            photo = error.code, error.reason
+        except Exception as error:
+            photo = _surprise(error)
+        return ReadImage(item, sha256, size, photo, time.perf_counter() - started)
+
+    def judge(self, image: ReadImage) -> Judged:
+        """Judge what was read; never raises."""
+        known: dict[str, Any] = {"sha256": image.sha256, "size": image.size}
+        if isinstance(image.photo, tuple):
+            return Judged.failed(image.item, self.settings, *image.photo, seconds=round(image.seconds, 4), **known)
+        started = time.perf_counter()
+        try:
+            result = self.localizer.predict(image.photo)
+            similar = str(imagehash.phash(Image.fromarray(result.pixels)))
+            keep = result.detection_score > self.settings.keep_above
+            mask = encode_png(result.pred_mask.astype(np.uint8) * 255) if keep else None
+            overlay = small_overlay(result) if keep else None
+        except Exception as error:
+            return Judged.failed(image.item, self.settings, *_surprise(error), **known)
+        height, width = result.localization_map.shape
+        row = ScanRow(
+            path=image.item.path,
+            sha256=image.sha256,
+            size=image.size,
+            width=width,
+            height=height,
+            verdict=result.verdict,
+            detection_score=result.detection_score,
+            regions=result.regions,
+            region_count=len(result.regions),
+            largest_region=max((region.area for region in result.regions), default=0),
+            perceptual_hash=similar,
+            seconds=round(image.seconds + time.perf_counter() - started, 4),
+            model_fingerprint=self.settings.model_fingerprint,
+        )
+        return Judged(row=row, mask=mask, overlay=overlay)
+
+
+def small_overlay(result: Result) -> bytes:
+    """The overlay as a JPEG, `THUMBNAIL` pixels along its longer side, never enlarged."""
+    size = fit(result.pixels.shape[:2], THUMBNAIL)
+    values = resize_map(result.localization_map, size)
+    overlay = draw_overlay(resize_pixels(result.pixels, size), values, values > result.mask_threshold)
+    return encode_jpeg(overlay, 85)
+
+
+def fit(size: tuple[int, ...], side: int) -> tuple[int, int]:
+    """The largest (height, width) of the same shape with no side above ``side`` and none enlarged.
+
+    Example:
+        >>> fit((3000, 4000), 320)
+        (240, 320)
+    """
+    shrink = min(1.0, side / max(size))
+    height, width = (max(1, round(length * shrink)) for length in size)
+    return height, width
+
+
+def _surprise(error: Exception) -> tuple[str, str]:
+    """Code and reason of an error that nobody planned for."""
+    if isinstance(error, MemoryError):
+        return "out_of_memory", "needs more memory than there is"
+    return "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"

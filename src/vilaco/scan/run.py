@@ -1,0 +1,189 @@
+"""Scan a collection: list it, judge what is not done yet, keep every row, and sum up."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vilaco.errors import ConfigError, DataError, ImageError
+from vilaco.files import write_atomically
+from vilaco.images import MAX_PIXELS, encode_jpeg, load_photo, resize_pixels
+from vilaco.localizer import Localizer
+from vilaco.scan.judge import ScanRow, ScanSettings, fit
+from vilaco.scan.pool import TIME_LIMIT, Pool, core_count
+from vilaco.scan.sources import Item, is_url, list_items, read_bytes
+from vilaco.scan.store import PART_ROWS, SUMMARY, Store, read_rows
+from vilaco.scan.summary import summary_page
+from vilaco.weights import DEFAULT, shipped_models
+
+if TYPE_CHECKING:
+    from vilaco.scan.ray_engine import RayPool
+
+Engine = Literal["local", "ray"]
+
+
+class ScanReport(BaseModel):
+    """How a scan stands.
+
+    Attributes:
+        out: Its folder.
+        images: In the source, or done before.
+        done: Of these.
+        verdicts: How often each was said.
+        failures: Images that could not be judged, by error code.
+        interrupted: Whether Ctrl-C ended it; the same call goes on.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    out: Path
+    images: int
+    done: int
+    verdicts: dict[str, int]
+    failures: dict[str, int]
+    interrupted: bool
+
+
+def scan(
+    source: str | Path,
+    out: str | Path,
+    *,
+    model: str | Path = DEFAULT,
+    max_false_alarms: float | None = None,
+    keep_above: float | None = None,
+    max_pixels: int = MAX_PIXELS,
+    engine: Engine = "local",
+    workers: int | None = None,
+    address: str | None = None,
+    time_limit: float = TIME_LIMIT,
+    part_rows: int = PART_ROWS,
+    tell: Callable[[int, int, ScanRow | None], None] = lambda done, images, row: None,
+) -> ScanReport:
+    """Judge every image of a collection once; what a scan into the same folder has done before is not done again.
+
+    Args:
+        source: See :func:`vilaco.scan.sources.list_items`.
+        out: Folder of the results; its files: :mod:`vilaco.scan.store`.
+        model: See :meth:`vilaco.localizer.Localizer.load`.
+        max_false_alarms: Likewise.
+        keep_above: Masks and overlays of images that score above it are kept, in [0, 1]; of those called tampered if
+            ``None``.
+        max_pixels: Larger photos are refused.
+        engine: ``"local"``, processes of this machine, or ``"ray"``, those of a Ray cluster.
+        workers: How many images are judged at a time, each on one thread; one a core if ``None``.
+        address: Of the Ray cluster; ``None`` starts one on this machine.
+        time_limit: Seconds an image may take.
+        part_rows: Rows of one Parquet file.
+        tell: Called as ``tell(done, images, row)`` when the work begins (``row`` is ``None``) and for each row.
+
+    Raises:
+        ConfigError: If ``out`` holds a scan with other settings, or a setting is wrong.
+        DataError: If the source or ``out`` is not usable.
+        ModelError: If the model cannot be loaded.
+        VilacoError: If results cannot be written; the same call goes on once they can.
+    """
+    out = Path(out)
+    place = str(source) if is_url(str(source)) else os.path.abspath(source)
+    if os.path.isdir(place) and out.resolve().is_relative_to(Path(place).resolve()):
+        raise DataError(f"{out}: lies inside {place}; what a scan writes must not be scanned")
+    items = list_items(place)
+    settings = _settings(place, model, max_false_alarms, keep_above, max_pixels)
+    with Store(out, settings, part_rows=part_rows) as store:
+        waiting = [item for item in items if item.path not in store.done]
+        images = len(store.done) + len(waiting)
+        tell(len(store.done), images, None)
+        interrupted = False
+        try:
+            if waiting:
+                with _engine(engine, settings, workers, address, time_limit, len(waiting)) as pool:
+                    for judged in pool.judge(waiting):
+                        row = store.add(judged)
+                        tell(len(store.done), images, row)
+        except KeyboardInterrupt:
+            interrupted = True
+        store.flush()
+        if not interrupted:
+            look = _Pictures({item.path: item for item in items}, settings, workers, time_limit)
+            page = summary_page(out, settings, overlays=look.overlays, thumbnail=look.thumbnail)
+            write_atomically(out / SUMMARY, page.encode())
+    rows = read_rows(out, "verdict", "error_code")
+    return ScanReport(
+        out=out,
+        images=images,
+        done=len(rows),
+        verdicts=_counts(rows["verdict"].to_pylist()),
+        failures=_counts(rows["error_code"].to_pylist()),
+        interrupted=interrupted,
+    )
+
+
+def _engine(
+    engine: Engine, settings: ScanSettings, workers: int | None, address: str | None, time_limit: float, images: int
+) -> "Pool | RayPool":
+    if engine == "local":
+        return Pool(settings, workers=min(images, workers or core_count()), time_limit=time_limit)
+    from vilaco.scan.ray_engine import RayPool
+
+    return RayPool(settings, workers=workers, address=address, time_limit=time_limit)
+
+
+def _settings(
+    place: str, model: str | Path, max_false_alarms: float | None, keep_above: float | None, max_pixels: int
+) -> ScanSettings:
+    localizer = Localizer.load(model, max_false_alarms=max_false_alarms)
+    promised = None if localizer.calibration is None else localizer.calibration.max_false_alarms
+    shipped = str(model) in {each.name for each in shipped_models()}
+    name = os.path.abspath(model) if os.path.isdir(model) and not shipped else str(model)
+    try:
+        return ScanSettings(
+            source=place,
+            model=name,
+            model_fingerprint=localizer.fingerprint,
+            decision_threshold=localizer.thresholds.decision,
+            authentic_threshold=localizer.thresholds.authentic,
+            max_false_alarms=promised if max_false_alarms is None else max_false_alarms,
+            keep_above=localizer.thresholds.decision if keep_above is None else keep_above,
+            max_pixels=max_pixels,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"{first['loc'][0]}: {first['msg']}") from None
+
+
+def _counts(values: list[str | None]) -> dict[str, int]:
+    return dict(Counter(value for value in values if value is not None).most_common())
+
+
+class _Pictures:
+    """What the summary shows of images, looked at again where nothing was kept."""
+
+    def __init__(self, items: dict[str, Item], settings: ScanSettings, workers: int | None, time_limit: float) -> None:
+        self._items = items
+        self._settings = settings
+        self._workers = workers
+        self._time_limit = time_limit
+
+    def overlays(self, paths: Sequence[str]) -> dict[str, bytes]:
+        """Overlays of images, as JPEG; without those that have gone."""
+        items = [self._items[path] for path in paths if path in self._items]
+        if not items:
+            return {}
+        settings = self._settings.model_copy(update={"keep_above": 0.0})
+        with Pool(
+            settings, workers=min(len(items), self._workers or core_count()), time_limit=self._time_limit
+        ) as pool:
+            return {each.row.path: each.overlay for each in pool.judge(items) if each.overlay is not None}
+
+    def thumbnail(self, path: str) -> bytes | None:
+        """An image, small, as JPEG; ``None`` where it has gone."""
+        if path not in self._items:
+            return None
+        try:
+            data = read_bytes(self._items[path], max_bytes=self._settings.max_bytes)
+            photo = load_photo(data, max_pixels=self._settings.max_pixels)
+        except ImageError:
+            return None
+        return encode_jpeg(resize_pixels(photo.upright(photo.pixels), fit(photo.upright_size, 160)), 80)
