@@ -6,7 +6,13 @@ from vilaco.names import one_line
 
 
 class VilacoError(Exception):
-    """Base of every error a user can cause; the command line prints it and exits with code 2."""
+    """Base of every error a user can cause; the command line prints it and exits with code 2.
+
+    Attributes:
+        details: Further lines that help, each complete in itself.
+    """
+
+    details: tuple[str, ...] = ()
 
 
 class ImageError(VilacoError):
@@ -27,6 +33,10 @@ class ImageError(VilacoError):
 
 class DataError(VilacoError):
     """A data set, manifest or mask is not usable as given."""
+
+    def __init__(self, message: str, *, details: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.details = details
 
 
 class ConfigError(VilacoError):

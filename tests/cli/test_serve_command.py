@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -32,7 +33,8 @@ def refused(*arguments: str) -> str:
 @contextmanager
 def running(*arguments: str, **env: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     command = [*COMMAND, "--port", "0", *arguments]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**ENV, **env})
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a background shell would have it ignored
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**ENV, **env}, preexec_fn=heed)
     try:
         line = process.stderr.readline()
         address = re.search(r"http://\S+", line)

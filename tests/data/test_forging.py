@@ -213,7 +213,7 @@ def test_devices_share_every_batch_without_overlap(world: int) -> None:
     assert batches(config, first_step=6, steps=6) == []
 
 
-@pytest.mark.parametrize("wrong", [{"sizes": []}, {"sizes": [[100, 64]]}, {"sizes": [[56, 64]]}, {"real_share": 1.0}])
+@pytest.mark.parametrize("wrong", [{"sizes": []}, {"sizes": [[100, 64]]}, {"sizes": [[56, 64]]}, {"real_share": 1.5}])
 def test_settings_that_cannot_work_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         stream_config(**wrong)

@@ -215,6 +215,7 @@ def test_by_keyboard_alone(visit: Visit, photo: Path) -> None:
 
     tab_to("e.id === 'choose'")
     with page.expect_file_chooser() as chooser:
+        page.wait_for_timeout(500)  # until the chooser is listened for
         page.keyboard.press("Enter")
     chooser.value.set_files(str(photo))
     page.wait_for_selector(".verdict", timeout=DONE)

@@ -53,6 +53,8 @@ def main() -> None:
         app()
     except VilacoError as error:
         console.error(str(error))
+        for line in error.details:
+            console.note(line)
         sys.exit(console.EXIT_WRONG_USE)
     except BrokenPipeError:  # the reader of our output has gone, e.g. `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -110,5 +110,5 @@ def recognise(path: str | Path, format: str | None = None) -> tuple[str, list[Re
             reasons[name] = str(reason)
     if format is not None:
         raise DataError(f"{path}: is not of format {format}: it {reasons[format]}.")
-    tried = "\n".join(f"  {name}: {reason}" for name, reason in reasons.items())
-    raise DataError(f"{path}: no known format fits. Tried:\n{tried}")
+    tried = tuple(f"  {name}: {reason}" for name, reason in reasons.items())
+    raise DataError(f"{path}: no known format fits. Tried:", details=tried)
