@@ -291,6 +291,7 @@ def main() -> None:
     reports = measure(rows, {USERS: judged}, pairs, places.runs, jobs=arguments.jobs, files=FILES)
     save_figures(reports.values(), "ablation")
     tampered = sum(record.label for record in judged)
+    command = "python benchmarks/ablation.py DATA --free-photos FOLDER" + ("" if rounds else " --without-rounds")
     self_training = ""
     if rounds:
         self_training = f"""## Self-training
@@ -304,8 +305,9 @@ nor re-saved in training. Background AUC: of the image score on crops without th
 """
     text = f"""# Ablations of recipe `default`
 
-`python benchmarks/ablation.py DATA --free-photos FOLDER{" --without-rounds" * (not rounds)}`. Encoder `embedded`. Judged on every fifth scene of
-casia1_dev, {tampered} tampered and {len(judged) - tampered} authentic images, as stored / at 0.75x and JPEG 80. Rows
+`{command}`. Encoder `embedded`. Judged on
+every fifth scene of casia1_dev, {tampered} tampered and {len(judged) - tampered} authentic images, as stored / at 0.75x
+and JPEG 80. Rows
 compare within their table; one seed but where said. Intervals are in `ablation.csv`; on so few images they are wide.
 
 ## Parts
