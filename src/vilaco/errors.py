@@ -38,6 +38,9 @@ class DataError(VilacoError):
         super().__init__(message)
         self.details = details
 
+    def __str__(self) -> str:
+        return "\n".join([self.args[0], *self.details])
+
 
 class ConfigError(VilacoError):
     """A setting, recipe or option is unknown or out of range."""

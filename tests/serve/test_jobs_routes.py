@@ -123,7 +123,7 @@ def test_a_slow_upload_is_cut_off(localizer: Localizer) -> None:
                 b"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
                 b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
             )
-            answer = caller.recv(65536).decode()
+            answer = b"".join(iter(lambda: caller.recv(65536), b"")).decode()
         assert answer.startswith("HTTP/1.1 408 ")
         assert "upload_too_slow" in answer
         assert client.get("/healthz").status_code == 200

@@ -52,7 +52,7 @@ def main() -> None:
     try:
         app()
     except VilacoError as error:
-        console.error(str(error))
+        console.error(error.args[0])
         for line in error.details:
             console.note(line)
         sys.exit(console.EXIT_WRONG_USE)
