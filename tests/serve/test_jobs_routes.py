@@ -136,7 +136,7 @@ def small_disk(kept: Path) -> Iterator[Path]:
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("needs the right to mount a small file system")
     yield kept
-    subprocess.run(["umount", str(kept)], check=True)
+    subprocess.run(["umount", "--lazy", str(kept)], check=True)
 
 
 def test_a_full_disk_is_said_and_survived(localizer: Localizer, small_disk: Path) -> None:
