@@ -3,30 +3,17 @@ import io
 import itertools
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, JpegImagePlugin
 
+from pictures import encoded, smooth
 from vilaco.errors import ImageError
 from vilaco.images import Photo, encode_jpeg, load_mask, load_photo, resave_jpeg, resize_map, resize_pixels, tile_rows
 
 CASIA = Path(__file__).resolve().parents[1] / "../shared/data/casia1_dev"
-
-
-def smooth(height: int = 40, width: int = 60) -> np.ndarray:
-    noise = np.random.default_rng(7).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 4), None, 20, 235, cv2.NORM_MINMAX)
-
-
-def encoded(picture: Image.Image | np.ndarray, kind: str, **options: object) -> bytes:
-    if isinstance(picture, np.ndarray):
-        picture = Image.fromarray(picture)
-    stream = io.BytesIO()
-    picture.save(stream, kind, **options)
-    return stream.getvalue()
 
 
 def write(path: Path, picture: Image.Image | np.ndarray, kind: str = "PNG", **options: object) -> Path:
