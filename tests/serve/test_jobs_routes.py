@@ -4,7 +4,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
@@ -12,8 +12,16 @@ import pytest
 
 from serving import as_form, photo_bytes, served
 from vilaco.localizer import Localizer
+from vilaco.serve.jobs import UPLOAD
 
 SLOW = photo_bytes(height=1400, width=1400, ending=".png")  # seconds in the model
+
+
+def comes_true(condition: Callable[[], bool], *, seconds: float = 30) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return condition()
 
 
 def wait_until_done(client: httpx2.Client, id_: str) -> dict:
@@ -60,17 +68,14 @@ def test_photos_are_gone_after_their_time(localizer: Localizer, kept: Path) -> N
     with served(localizer, keep_minutes=0.02) as client:
         job = client.post("/v1/detect", files=as_form(photo_bytes())).json()
         assert kept_files(kept)
-        for _ in range(100):
-            if client.get(f"/v1/jobs/{job['id']}").status_code == 404:
-                break
-            time.sleep(0.1)
+        assert comes_true(lambda: client.get(f"/v1/jobs/{job['id']}").status_code == 404)
         assert kept_files(kept) == []
         assert client.get(f"/v1/photos/{job['photos'][0]['id']}/mask.png").json()["code"] == "no_such_photo"
 
 
 def test_a_full_queue_says_when_to_come_back_and_recovers(localizer: Localizer) -> None:
-    with served(localizer, max_queue=2) as client:
-        running = client.post("/v1/jobs", files=as_form(SLOW)).json()
+    with served(localizer, max_queue=3) as client:
+        running = client.post("/v1/jobs", files=as_form(SLOW, SLOW)).json()
         waiting = client.post("/v1/jobs", files=as_form(SLOW)).json()
         for answer in (client.post("/v1/jobs", files=as_form(photo_bytes())), client.post("/v1/detect", content=b"x")):
             assert (answer.status_code, answer.json()["code"]) == (503, "queue_full")
@@ -78,12 +83,7 @@ def test_a_full_queue_says_when_to_come_back_and_recovers(localizer: Localizer) 
         assert client.get("/healthz").status_code == 200
         for job in (waiting, running):
             assert client.delete(f"/v1/jobs/{job['id']}").status_code == 204
-        for _ in range(300):
-            answer = client.post("/v1/detect", files=as_form(photo_bytes()))
-            if answer.status_code == 200:
-                break
-            time.sleep(0.2)
-        assert answer.status_code == 200
+        assert comes_true(lambda: client.post("/v1/detect", files=as_form(photo_bytes())).status_code == 200)
 
 
 def test_a_store_that_is_full_takes_no_more(localizer: Localizer) -> None:
@@ -96,23 +96,20 @@ def test_a_store_that_is_full_takes_no_more(localizer: Localizer) -> None:
 
 
 def test_who_hangs_up_leaves_nothing_behind(localizer: Localizer, kept: Path) -> None:
+    def uploads() -> int:
+        return sum(1 for _ in kept.glob(f"vilaco-*/*/{UPLOAD}"))
+
     with served(localizer) as client:
-        blocker = client.post("/v1/jobs", files=as_form(SLOW)).json()
+        blocker = client.post("/v1/jobs", files=as_form(*3 * [SLOW])).json()
         request = client.build_request("POST", "/v1/detect", files=as_form(photo_bytes()))
         body = request.read()
         head = f"POST /v1/detect HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
         head += f"Content-Type: {request.headers['content-type']}\r\n\r\n"
         with socket.create_connection(("127.0.0.1", client.base_url.port)) as caller:
             caller.sendall(head.encode() + body)
-            for _ in range(100):
-                if "vilaco_queue_photos 2.0" in client.get("/metrics").text:
-                    break
-                time.sleep(0.05)
-        for _ in range(100):
-            if "vilaco_queue_photos 1.0" in client.get("/metrics").text:
-                break
-            time.sleep(0.05)
-        assert "vilaco_queue_photos 1.0" in client.get("/metrics").text
+            assert comes_true(lambda: uploads() == 4)
+        assert comes_true(lambda: uploads() == 3)
+        assert client.get(f"/v1/jobs/{blocker['id']}").json()["state"] == "running"
         client.delete(f"/v1/jobs/{blocker['id']}")
 
 
