@@ -2,12 +2,12 @@
 
     python benchmarks/shipped_model.py ../shared/data --free-photos FOLDER
 
-The network of recipe `default`, trained on self-made forgeries from authentic photos alone: weights `default` on photos
-of a free licence that ``free_photos.py`` gathers, in one stage; `research` on bsds500, imagenet_sample and casia2_au, in
-two, the learning rate falling to zero in each. Neither has seen an image of the sets they judge: casia1_dev, micc_f220
-and comofod_50. Beside them two rounds of self-training from `research` on casia1_dev, with image labels alone, in two
-folds by scene whose models judge the scenes they have not seen. Every set as it is, re-saved at JPEG 80, and at 0.75x
-re-saved at JPEG 80.
+The network of recipe `default`, trained on self-made forgeries from authentic photos alone: weights `default` on
+photos of a free licence that ``free_photos.py`` gathers, in one stage; `research` on bsds500, imagenet_sample and
+casia2_au, in two, the learning rate falling to zero in each. Neither has seen an image of the sets they judge:
+casia1_dev, micc_f220 and comofod_50. Beside them two rounds of self-training from `research` on casia1_dev, with image
+labels alone, in two folds by scene whose models judge the scenes they have not seen. Every set as it is, re-saved at
+JPEG 80, and at 0.75x re-saved at JPEG 80.
 
 Takes up under ``--runs`` what is done, and may be stopped. Writes ``shipped_model.csv`` (every figure) and
 ``shipped_model.md`` to ``benchmarks/results/``.
@@ -212,9 +212,9 @@ def main() -> None:
     save_figures(reports.values(), "shipped_model")
     text = """# The shipped models
 
-`python benchmarks/shipped_model.py DATA --free-photos FOLDER`. Encoder `embedded`; self-made forgeries only, one
-seed, no image of the sets seen. Two rounds on: `research` self-trained on casia1_dev with image labels, each scene judged
-by the model that has not seen it. P-F1, I-F1 and I-AUC by profile `wscl`, pixel AUC per tampered image, then the mean; in
+`python benchmarks/shipped_model.py DATA --free-photos FOLDER`. Encoder `embedded`; self-made forgeries only, one seed,
+no image of the sets seen. Two rounds on: `research` self-trained on casia1_dev with image labels, each scene judged by
+the model that has not seen it. P-F1, I-F1 and I-AUC by profile `wscl`, pixel AUC per tampered image, then the mean; in
 brackets bootstrap 95% intervals over images.
 """
     text += "\n" + "\n".join(summary_table(reports)) + "\n"
