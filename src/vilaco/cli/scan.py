@@ -52,6 +52,7 @@ def scan(
     max_failure_rate: float = typer.Option(
         0.0, min=0.0, max=1.0, help="Share of unreadable photos that still exits with code 0."
     ),
+    retry_failed: bool = typer.Option(False, "--retry-failed", help="Look again at photos that failed before."),
     as_json: bool = typer.Option(False, "--json", help="Print the counts as JSON."),
 ) -> None:
     """Judge every photo of a collection, once: results/*.parquet, masks, and summary.html under --out.
@@ -63,6 +64,8 @@ def scan(
     Examples:
 
         vilaco scan photos/ --out scanned
+
+        vilaco scan photos/ --out scanned --retry-failed
 
         vilaco scan s3://bucket/inbox --out scanned --workers 16
 
@@ -97,6 +100,7 @@ def scan(
             workers=workers,
             address=address,
             time_limit=time_limit,
+            retry_failed=retry_failed,
             tell=tell,
         )
 

@@ -60,6 +60,7 @@ def scan(
     address: str | None = None,
     time_limit: float = TIME_LIMIT,
     part_rows: int = PART_ROWS,
+    retry_failed: bool = False,
     tell: Callable[[int, int, ScanRow | None], None] = lambda done, images, row: None,
 ) -> ScanReport:
     """Judge every image of a collection once; what a scan into the same folder has done before is not done again.
@@ -77,6 +78,7 @@ def scan(
         address: Of the Ray cluster; ``None`` starts one on this machine.
         time_limit: Seconds an image may take.
         part_rows: Rows of one Parquet file.
+        retry_failed: Look again at images of the source that could not be judged before.
         tell: Called as ``tell(done, images, row)`` when the work begins (``row`` is ``None``) and for each row.
 
     Raises:
@@ -92,6 +94,8 @@ def scan(
     items = list_items(place)
     settings = _settings(place, model, max_false_alarms, keep_above, max_pixels)
     with Store(out, settings, part_rows=part_rows) as store:
+        if retry_failed:
+            store.forget_failures(item.path for item in items)
         waiting = [item for item in items if item.path not in store.done]
         images = len(store.done) + len(waiting)
         tell(len(store.done), images, None)

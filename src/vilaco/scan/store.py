@@ -24,11 +24,13 @@ else follows:
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
@@ -150,11 +152,35 @@ class Store:
         if not self._pending:
             return
         number = 1 + max((int(part.stem.removeprefix("part-")) for part in parts(self.folder)), default=-1)
-        buffer = pa.BufferOutputStream()
-        pq.write_table(pa.Table.from_pylist([_record(row) for row in self._pending], SCHEMA), buffer)
-        write_atomically(self.folder / RESULTS / f"part-{number:06d}.parquet", buffer.getvalue().to_pybytes())
+        table = pa.Table.from_pylist([_record(row) for row in self._pending], SCHEMA)
+        _write_part(self.folder / RESULTS / f"part-{number:06d}.parquet", table)
         os.ftruncate(self._journal, 0)
         self._pending.clear()
+
+    def forget_failures(self, paths: Iterable[str]) -> None:
+        """Take those of some images that could not be judged as not done.
+
+        Args:
+            paths: Images that can be tried again.
+
+        Raises:
+            VilacoError: If a part cannot be written; what was forgotten so far is.
+        """
+        self.flush()
+        again = pa.array(set(paths), pa.string())
+        for part in parts(self.folder):
+            table = pq.read_table(part)
+            failed = pc.and_(pc.is_valid(table["error_code"]), pc.is_in(table["path"], again))
+            forgotten = table.filter(failed)
+            if not len(forgotten):
+                continue
+            kept = table.filter(pc.invert(failed))
+            if len(kept):
+                _write_part(part, kept)
+            else:
+                part.unlink()
+            self.done.difference_update(forgotten["path"].to_pylist())
+            self.failures -= len(forgotten)
 
     def _begin_or_go_on(self, settings: ScanSettings) -> None:
         file = self.folder / SETTINGS
@@ -192,6 +218,12 @@ class Store:
         self.done.update(row.path for row in rows)
         self.failures += sum(row.error_code is not None for row in rows)
         return rows
+
+
+def _write_part(file: Path, table: pa.Table) -> None:
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer)
+    write_atomically(file, buffer.getvalue().to_pybytes())
 
 
 def read_settings(folder: Path) -> ScanSettings:
