@@ -112,22 +112,22 @@ def test_parts_and_journal_never_hold_an_image_twice(photos: Fill, exported_tiny
 
 def test_failures_are_looked_at_again_when_asked_for(photos: Fill, exported_tiny_model: Path, tmp_path: Path) -> None:
     source, out = photos(tmp_path / "in", 6), tmp_path / "out"
-    whole = [(source / f"000{number}.jpg").read_bytes() for number in (0, 1)]
-    for name in ("0000.jpg", "0001.jpg", "gone.jpg"):
+    whole = [(source / f"000{number}.jpg").read_bytes() for number in (1, 2)]
+    for name in ("0001.jpg", "0002.jpg", "gone.jpg"):
         (source / name).write_bytes(b"not yet")
     once = partial(scan, source, out, model=exported_tiny_model, workers=1, part_rows=1)
     assert sum(once().failures.values()) == 3
     judged_before = {row["path"]: row["seconds"] for row in rows_of(out) if row["error_code"] is None}
     (source / "gone.jpg").unlink()
-    (source / "0000.jpg").write_bytes(whole[0])
+    (source / "0001.jpg").write_bytes(whole[0])
     assert sum(once().failures.values()) == 3
     report = once(retry_failed=True)
     assert (report.done, sum(report.failures.values())) == (7, 2)
     rows = {row["path"]: row for row in rows_of(out)}
     assert len(rows) == len(rows_of(out)) == 7
-    assert [path for path, row in rows.items() if row["error_code"] is not None] == ["gone.jpg", "0001.jpg"]
+    assert [path for path, row in rows.items() if row["error_code"] is not None] == ["gone.jpg", "0002.jpg"]
     assert {path: rows[path]["seconds"] for path in judged_before} == judged_before
-    (source / "0001.jpg").write_bytes(whole[1])
+    (source / "0002.jpg").write_bytes(whole[1])
     assert once(retry_failed=True, part_rows=100).failures == {"not_an_image": 1}
 
 
