@@ -52,7 +52,10 @@ from vilaco.training.self_training import train_by_forging
 PHOTOS = ("bsds500/images", "imagenet_sample", "casia2_au")
 SEGMENTS = "bsds500/segments"
 USERS, OTHERS = "casia1_dev", ("micc_f220", "comofod_50")
-FREE = load_recipe("default", overrides=["self_training.rounds=0", "training.validation_share=0.25"])
+FREE = load_recipe(
+    "default",
+    overrides=["self_training.rounds=0", "self_training.forged.steps=2400", "training.validation_share=0.25"],
+)
 FORGED = load_recipe("default", overrides=["self_training.rounds=0", "self_training.forged.steps=1500"])
 FORGED_ON = load_recipe(
     "default",
