@@ -1,8 +1,8 @@
 """What the docs say must be so: guides run from top to bottom, and every command of every page is one that exists.
 
-A fenced block of a guide is run as it stands, unless a comment in the line above says ``<!-- needs: ... -->``, which is
-what it takes to run it, or ``<!-- file: NAME -->``, which writes it to a file. Commands of all blocks are parsed by the
-command line itself, without running them.
+A fenced block of a guide is run as it stands, unless the line above it says ``*Needs: ... .*``, which is what it takes
+to run it, or names in bold the file that it is. Commands of all blocks are parsed by the command line itself, without
+running them.
 """
 
 import json
@@ -29,23 +29,25 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 GUIDES = [page for page in PAGES if page.parent.name == "guides"]
 SHELL = ("sh", "bash")
-_BLOCK = re.compile(r"^(?:<!-- (needs|file): ([^\n]+) -->\n)?```(\w*)[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(
+    r"^(?:\*Needs: ([^\n]+)\.\*\n|\*\*`([^`\n]+)`\*\*\n)?```(\w*)[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE
+)
 _COMMAND = re.compile(r"^(?:\w+=.+ |srun .+ )?vilaco (.*)")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block; ``mark`` is ``"needs"``, ``"file"`` or empty, ``what`` is what comes after it."""
+    """A fenced block; ``needs`` and ``file`` are empty where nothing is said above it."""
 
-    mark: str
-    what: str
+    needs: str
+    file: str
     language: str
     text: str
     page: Path
 
     @property
     def runs(self) -> bool:
-        return self.page in GUIDES and not self.mark and self.language in ("python", *SHELL)
+        return self.page in GUIDES and not self.needs and not self.file and self.language in ("python", *SHELL)
 
     def commands(self) -> Iterator[list[str]]:
         """Words of its ``vilaco`` commands, without the first."""
@@ -64,9 +66,9 @@ def parse(words: list[str], *, check_recipe: bool) -> None:
     command = typer.main.get_command(app)
     context = command.make_context("vilaco", [], resilient_parsing=True)
     while hasattr(command, "resolve_command"):
-        given_name = words[0]
+        first = words[0]
         name, command, words = command.resolve_command(context, words)
-        assert command is not None, f"there is no command {given_name}"
+        assert command is not None, f"there is no command {first}"
         if hasattr(command, "resolve_command"):
             context = command.make_context(name, [], parent=context, resilient_parsing=True)
     with command.make_context(name, list(words), parent=context) as parsed:
@@ -93,7 +95,7 @@ def test_a_command_that_does_not_exist_is_found(wrong: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_link_leads_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#\s]+)\)", page.read_text()):
+    for target in re.findall(r"\]\((?!https?:)([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / target).exists(), target
 
 
@@ -142,9 +144,9 @@ def test_a_guide_runs_from_top_to_bottom(guide: Path, tmp_path: Path) -> None:
         "OMP_NUM_THREADS": "1",
     }
     for block in blocks_of(guide):
-        if block.mark == "file":
-            (tmp_path / block.what).write_text(block.text)
-            if block.what == "pyproject.toml":
+        if block.file:
+            (tmp_path / block.file).write_text(block.text)
+            if block.file == "pyproject.toml":
                 stand_in_for_install(tmp_path)
         elif block.runs:
             command = [sys.executable, "-c"] if block.language == "python" else ["bash", "-euc"]
