@@ -11,12 +11,13 @@ INSTALLED := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: help install demo test check format clean
+.PHONY: help install demo test check docs format clean
 
 help:
 	@echo "make demo     install, then find the forgeries in the example photos"
 	@echo "make test     install, then run the tests"
 	@echo "make check    format, lint, types and tests"
+	@echo "make docs     install, then build guides and API reference into site/"
 
 install: $(INSTALLED)
 
@@ -44,9 +45,14 @@ check: install
 	$(BIN)/mypy
 	$(PYTEST)
 
+docs: install
+	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs site
+	@echo "guides and API reference: site/index.html"
+
 format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) build dist demo-out
+	rm -rf $(VENV) build dist demo-out site

@@ -1,11 +1,23 @@
 """Which encoder to use, and the one function that builds it."""
 
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 if TYPE_CHECKING:
     from vilaco.encoders.base import VisionLanguageEncoder
+
+ENTRY_POINTS = "vilaco.encoders"
+"""The group of entry points by which an installed package adds families: a name, and the encoder's class."""
+
+_OWN = {
+    name: EntryPoint(name, value, ENTRY_POINTS)
+    for name, value in (
+        ("embedded", "vilaco.encoders.embedded:EmbeddedEncoder"),
+        ("clip", "vilaco.encoders.clip:ClipEncoder"),
+    )
+}
 
 
 class EncoderConfig(BaseModel):
@@ -13,7 +25,7 @@ class EncoderConfig(BaseModel):
 
     Attributes:
         family: ``"embedded"`` works offline from installed packages; ``"clip"`` is any CLIP of
-            ``transformers``.
+            ``transformers``; an installed package may add its own, which use the fields below as they like.
         checkpoint: Hub name or local folder of the CLIP (``clip`` only); the default is the paper's.
         tokens: What a patch token is: ``"dense"``, a cell of the encoder's own feature map, or ``"blocks"``,
             a block of the image encoded as an image of its own (the ablation of the paper's Figure 5a).
@@ -28,11 +40,28 @@ class EncoderConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    family: Literal["embedded", "clip"] = "embedded"
+    family: str = "embedded"
     checkpoint: str = Field(default="openai/clip-vit-base-patch16", min_length=1)
     tokens: Literal["dense", "blocks"] = "dense"
     grid_blocks: int = Field(default=16, ge=1)
     output_stride: Literal[16, 32] = 16
+
+    @field_validator("family")
+    @classmethod
+    def _there_is_one(cls, value: str) -> str:
+        if value not in _OWN and value not in (families := encoder_families()):
+            raise ValueError(f"there is no encoder {value!r}; installed are {', '.join(sorted(families))}")
+        return value
+
+
+def encoder_families() -> dict[str, EntryPoint]:
+    """The families of vilaco and of installed packages, by name; none of them is imported.
+
+    Example:
+        >>> encoder_families()["clip"].value
+        'vilaco.encoders.clip:ClipEncoder'
+    """
+    return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)} | _OWN
 
 
 def load_encoder(config: EncoderConfig) -> "VisionLanguageEncoder":
@@ -48,10 +77,6 @@ def load_encoder(config: EncoderConfig) -> "VisionLanguageEncoder":
         ModelError: If the weights are missing or do not fit; the message says what to get and where to put
             it.
     """
-    if config.family == "clip":
-        from vilaco.encoders.clip import ClipEncoder
-
-        return ClipEncoder(config)
-    from vilaco.encoders.embedded import EmbeddedEncoder
-
-    return EmbeddedEncoder(config)
+    family = _OWN.get(config.family) or encoder_families()[config.family]
+    encoder: VisionLanguageEncoder = family.load()(config)
+    return encoder
