@@ -82,7 +82,8 @@ class CachedFeatures:
         """
         file = self.file(*key)
         try:
-            features = np.load(file, allow_pickle=False)
+            with file.open("rb") as stream:
+                features = np.lib.format.read_array(stream, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise DataError(f"{file}: damaged features; delete it, and the next run makes it anew") from error
         return {"patch_features": features, "label": self.images.records[key[0]].label}
