@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
@@ -98,11 +99,24 @@ def install_handlers(app: FastAPI) -> None:
         code = HTTPStatus(error.status_code).name.lower()
         answer = ProblemError(error.status_code, code, str(error.detail))
         answer.headers.update(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(app, request)):
+            answer.headers["Allow"] = ", ".join(sorted(methods))
         return answer.response()
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> JSONResponse:
         return ProblemError(500, "internal_error", "an error on our side; the log of the service has it").response()
+
+
+def _methods(app: FastAPI, request: Request) -> set[str]:
+    """Methods of all routes for a path; the one that refused may be another, the page's files among them."""
+    routes = [route for route in app.routes if isinstance(route, Route)]
+    return {
+        method
+        for route in routes
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
 
 
 def log_unexpected(what: str) -> None:
