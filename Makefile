@@ -11,12 +11,13 @@ INSTALLED := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: help install demo test check format clean
+.PHONY: help install demo test check audit format clean
 
 help:
 	@echo "make demo     install, then find the forgeries in the example photos"
 	@echo "make test     install, then run the tests"
 	@echo "make check    format, lint, types and tests"
+	@echo "make audit    known vulnerabilities of the pinned versions"
 
 install: $(INSTALLED)
 
@@ -43,6 +44,9 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(PYTEST)
+
+audit: install
+	$(BIN)/python benchmarks/dependencies.py
 
 format: install
 	$(BIN)/ruff format .
