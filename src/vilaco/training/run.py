@@ -66,8 +66,9 @@ def prepare_folder(out: Path, *, resume: bool) -> None:
         raise ConfigError(f"{out}: nothing to resume, {RECIPE_FILE} is missing")
     if has_run and not resume:
         raise ConfigError(f"{out}: holds a run already; go on with --resume, or choose another --out")
-    for unfinished in out.rglob(TEMPORARY) if has_run else ():
-        unfinished.unlink()
+    if resume:
+        for unfinished in out.rglob(TEMPORARY):
+            unfinished.unlink()
 
 
 def begin(out: Path, recipe: Recipe, facts: dict[str, Any]) -> None:

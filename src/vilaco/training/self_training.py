@@ -146,8 +146,8 @@ def train_by_forging(
         progress: Where to show how far it is.
 
     Raises:
-        DataError: If fewer than 8 images can be read, or only one kind, or none of the segmentations fits.
-        DataError: Likewise if the images are not those that the run began with.
+        DataError: If fewer than 8 images can be read, or only one kind, or none of the segmentations fits, or if the
+            images are not those that the run began with.
         ImageError: If one cannot be read any more; the run can be resumed.
         ConfigError: If ``out`` holds another run and ``resume`` is off, or the other way round, or if ``photos``,
             ``segments`` or ``start_from`` are given anew on a resume.
