@@ -78,11 +78,12 @@ def count_bad_inputs() -> int:
 
 
 def fuzz_decoder(result: dict[str, Any]) -> str:
-    slopes = " and ".join(f"{slope:+.2f}" for slope in result["memory_slope_mib_per_10000_images"])
+    slopes = " and ".join(f"{slope:+.2f} MiB" for slope in result["memory_slope_mib_per_10000_images"])
     return (
         f"{result['images']:,} images: {len(result['other_exceptions'])} unexpected exceptions, "
         f"{len(result['deaths'])} crashes, {len(result['standstills'])} stops of more than 10 s; "
-        f"slowest {result['slowest_seconds']:.2f} s; memory {slopes} MiB for 10,000 images after warm-up"
+        f"slowest {result['slowest_seconds']:.2f} s; memory {slopes or 'not measured'} for 10,000 images "
+        "after warm-up"
     )
 
 

@@ -96,11 +96,11 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code in (404, 405) and (methods := _methods(app, request)):
+            error = HTTPException(405, headers={"Allow": ", ".join(sorted(methods))})
         code = HTTPStatus(error.status_code).name.lower()
         answer = ProblemError(error.status_code, code, str(error.detail))
         answer.headers.update(error.headers or {})
-        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(app, request)):
-            answer.headers["Allow"] = ", ".join(sorted(methods))
         return answer.response()
 
     @app.exception_handler(Exception)
@@ -109,7 +109,7 @@ def install_handlers(app: FastAPI) -> None:
 
 
 def _methods(app: FastAPI, request: Request) -> set[str]:
-    """Methods of all routes for a path; the one that refused may be another, the page's files among them."""
+    """Methods of all routes for a path: what refuses it may be one of several, or the page's files, which know none."""
     routes = [route for route in app.routes if isinstance(route, Route)]
     return {
         method
