@@ -89,8 +89,9 @@ def fuzz_decoder(result: dict[str, Any]) -> str:
 
 def serve_fuzz(result: dict[str, Any]) -> str:
     return (
-        f"{result['requests']:,} requests to {result['operations']} operations, {len(result['failures'])} kinds of "
-        f"answer that are not as described; the service {'lives on' if result['service_lives'] else 'died'}"
+        f"{result['requests']:,} requests to {result['operations']} operations: {len(result['failures'])} kinds of answer "
+        f"that are not as described, {result['errors']} requests without one; the service "
+        f"{'lives on' if result['service_lives'] else 'died'}"
     )
 
 

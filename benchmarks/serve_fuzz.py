@@ -31,16 +31,10 @@ def fuzz(base: str, examples: int, seed: int) -> dict[str, Any]:
     """The report of schemathesis."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
-        command = [
-            str(Path(sys.executable).with_name("schemathesis")),
-            "run",
-            f"{base}/openapi.json",
-            "--max-examples",
-            str(examples),
-            "--seed",
-            str(seed),
-        ]
-        command += ["--exclude-checks", UNKNOWABLE, "--report", "json", "--report-json-path", str(report)]
+        options = f"--max-examples {examples} --seed {seed} --exclude-checks {UNKNOWABLE} --request-timeout 60"
+        tool = str(Path(sys.executable).with_name("schemathesis"))
+        command = [tool, "run", f"{base}/openapi.json", *options.split()]
+        command += ["--report", "json", "--report-json-path", str(report)]
         subprocess.run(command, cwd=folder, stdout=sys.stderr, check=False)
         return json.loads(report.read_bytes())
 

@@ -117,6 +117,7 @@ def run_command(words: list[str], log: Path) -> None:
     """In a process of its own: ``vilaco`` with these words, what it says on stderr in a file."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+    multiprocessing.set_start_method("fork", force=True)  # for those that load, as on a command line
     torch.set_num_threads(1)
     sys.argv = ["vilaco", *words]
     vilaco()
