@@ -89,8 +89,8 @@ def fuzz_decoder(result: dict[str, Any]) -> str:
 
 def serve_fuzz(result: dict[str, Any]) -> str:
     return (
-        f"{result['requests']:,} requests to {result['operations']} operations: {len(result['failures'])} kinds of answer "
-        f"that are not as described, {result['errors']} requests without one; the service "
+        f"{result['requests']:,} requests to {result['operations']} operations: {len(result['failures'])} kinds of "
+        f"answer that are not as described, {result['errors']} without an answer; the service "
         f"{'lives on' if result['service_lives'] else 'died'}"
     )
 
