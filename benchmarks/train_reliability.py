@@ -70,12 +70,12 @@ FORGING = {
     "model.native_decoder": "{token_channels: 8, channels: 16, fine_channels: 8}",
     "self_training.stream.batch_size": "6",
     "self_training.stream.sizes": "[[64, 96], [96, 64]]",
-    "self_training.forged": "{steps: 24, warmup_steps: 2, save_every: 7}",
-    "self_training.round": "{steps: 16, warmup_steps: 2, save_every: 7}",
+    "self_training.forged": "{steps: 16, warmup_steps: 2, save_every: 5}",
+    "self_training.round": "{steps: 8, warmup_steps: 2, save_every: 5}",
 }
 COURSES: dict[str, tuple[str, dict[str, str]]] = {
     "paper": ("paper", {**PAPER, "training.cache_views": "2"}),
-    "paper, nothing cached": ("paper", {**PAPER, "training.cache_views": "null", "training.num_workers": "1"}),
+    "paper, nothing cached": ("paper", {**PAPER, "training.epochs": "8", "training.cache_views": "null"}),
     "default": ("default", FORGING),
 }
 

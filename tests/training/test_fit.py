@@ -1,10 +1,12 @@
 """Whole training runs on a tiny CLIP: they learn, they resume, and they never see a mask."""
 
+import errno
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +31,7 @@ from vilaco.training.callbacks import LAST, SaveLast
 from vilaco.training.fit import train
 from vilaco.training.module import ViLaCoModule
 from vilaco.training.recipe import Recipe, load_recipe
+from vilaco.training.run import quiet_lightning
 
 
 def tiny_settings(tiny_clip: Path) -> list[str]:
@@ -274,6 +277,19 @@ def test_a_full_disk_is_said_and_gone_on_from(
         assert_same_weights(tmp_path / "whole", out)
         best = [load_file(run / "model/model.safetensors") for run in (tmp_path / "whole", out)]
         assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
+
+
+def test_a_thread_that_cannot_write_says_so_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    def cannot_write() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    hook = threading.excepthook
+    with quiet_lightning():
+        thread = threading.Thread(target=cannot_write)
+        thread.start()
+        thread.join()
+    assert caplog.messages == ["the logs are not complete (No space left on device)"]  # else pytest warns, and fails
+    assert threading.excepthook is hook
 
 
 def test_unreadable_images_are_named_and_the_rest_trains(two_piles: Path, recipe: Recipe, tmp_path: Path) -> None:

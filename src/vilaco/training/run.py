@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -148,10 +149,22 @@ def trainer_precision(choice: str) -> str:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Keep from users what Lightning says about our choices and its own use of torch; its bar goes to stderr."""
+    """Keep from users what Lightning says about our choices and its own use of torch; its bar goes to stderr.
+
+    What TensorBoard's thread cannot write is told in a line, not in a traceback; the trainer stops for it by itself.
+    """
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.WARNING)
+    tell_of_thread = threading.excepthook
+
+    def tell_of_disk(arguments: threading.ExceptHookArgs) -> None:
+        if isinstance(arguments.exc_value, OSError):
+            logging.getLogger(__name__).warning("the logs are not complete (%s)", arguments.exc_value.strerror)
+        else:
+            tell_of_thread(arguments)
+
+    threading.excepthook = tell_of_disk
     with warnings.catch_warnings(), redirect_stdout(sys.stderr):
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*dataloader is not resumable.*")  # it is: planned from the steps done
@@ -162,6 +175,7 @@ def quiet_lightning() -> Iterator[None]:
             yield
         finally:
             logger.setLevel(level)
+            threading.excepthook = tell_of_thread
 
 
 def make_trainer(
