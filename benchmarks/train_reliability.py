@@ -15,7 +15,7 @@ small CLIP of random weights, one thread computes. Each course is trained once u
 All go to their end, and their weights are compared with the undisturbed ones byte for byte. Processes are forked from
 one that has imported everything, so that moments fall into training and not into imports. The small disk is a tmpfs,
 for which Linux asks for the right to mount. Writes ``benchmarks/results/train_reliability.json``; exits with 1 unless
-all weights are the same, every stop is told in one line and every file is whole.
+all weights are the same, exit codes are as documented, no stop shows a traceback and every file is whole.
 """
 
 import argparse
