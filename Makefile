@@ -11,13 +11,14 @@ INSTALLED := $(VENV)/.installed
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: help install demo test check docs format clean
+.PHONY: help install demo test check docs audit format clean
 
 help:
 	@echo "make demo     install, then find the forgeries in the example photos"
 	@echo "make test     install, then run the tests"
 	@echo "make check    format, lint, types and tests"
 	@echo "make docs     install, then build guides and API reference into site/"
+	@echo "make audit    known vulnerabilities of the pinned versions"
 
 install: $(INSTALLED)
 
@@ -49,6 +50,9 @@ docs: install
 	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs site
 	@echo "guides and API reference: site/index.html"
+
+audit: install
+	$(BIN)/python benchmarks/dependencies.py
 
 format: install
 	$(BIN)/ruff format .

@@ -186,7 +186,7 @@ def watch(numbers: range, seed: int, findings: Findings) -> Iterator[int]:
             except Empty:
                 if at.value != before:
                     before, since = at.value, time.monotonic()
-                if not process.is_alive():
+                if not process.is_alive() and heard.empty():
                     findings.deaths.append({"image": at.value, "exit_code": process.exitcode})
                     break
                 if memory and time.monotonic() - since > STANDSTILL:
@@ -228,6 +228,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--show", type=int, metavar="NUMBER")
+    parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
     if options.show is not None:
         kind, data = mutated(seeds(), options.seed, options.show)
@@ -256,8 +257,8 @@ def main() -> int:
         "pillow_heif": pillow_heif.__version__,
         "python": platform.python_version(),
     }
-    write_atomically(RESULT, json.dumps(result, indent=1).encode() + b"\n")
-    print(RESULT.read_text())
+    write_atomically(options.out, json.dumps(result, indent=1).encode() + b"\n")
+    print(options.out.read_text())
     return int(bool(findings.exceptions or findings.deaths or findings.standstills))
 
 

@@ -1,24 +1,78 @@
-"""Fuzz a running service by its own OpenAPI description, for longer than the tests do.
+"""Fuzz the service by its own OpenAPI description, for longer than the tests do.
 
-    vilaco serve &
-    python benchmarks/serve_fuzz.py [--url http://127.0.0.1:8000] [--examples 500]
+    python benchmarks/serve_fuzz.py [--examples 500] [--seed 0]
 
-Needs schemathesis. Exits with its code: 0 if every answer was as described.
+Starts ``vilaco serve`` as a process of its own with its default settings and lets schemathesis send requests, right and
+wrong ones. Writes ``benchmarks/results/serve_fuzz.json``; exits with 1 unless every answer was as described and the
+service lives on.
 """
 
 import argparse
+import json
+import re
 import subprocess
 import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from vilaco.files import write_atomically
+from vilaco.weights import DEFAULT
+
+RESULT = Path(__file__).parent / "results" / "serve_fuzz.json"
+UNKNOWABLE = "positive_data_acceptance"  # no schema can ask for a whole image
+
+
+def fuzz(base: str, examples: int, seed: int) -> dict[str, Any]:
+    """The report of schemathesis."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.json")
+        options = f"--max-examples {examples} --seed {seed} --exclude-checks {UNKNOWABLE} --request-timeout 60"
+        tool = str(Path(sys.executable).with_name("schemathesis"))
+        command = [tool, "run", f"{base}/openapi.json", *options.split()]
+        command += ["--report", "json", "--report-json-path", str(report)]
+        subprocess.run(command, cwd=folder, stdout=sys.stderr, check=False)
+        return json.loads(report.read_bytes())
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--url", default="http://127.0.0.1:8000")
-    parser.add_argument("--examples", type=int, default=500)
+    parser = argparse.ArgumentParser(description="Fuzz the service.")
+    parser.add_argument("--examples", type=int, default=500, help="Of each operation, in each phase.")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--model", default=DEFAULT)
+    parser.add_argument("--out", type=Path, default=RESULT)
     given = parser.parse_args()
-    command = ["schemathesis", "run", f"{given.url}/openapi.json", "--max-examples", str(given.examples)]
-    command += ["--exclude-checks", "positive_data_acceptance"]  # no schema can ask for a whole image
-    return subprocess.run(command, check=False).returncode
+    command = [sys.executable, "-m", "vilaco", "serve", "--port", "0", "--model", given.model]
+    service = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    started = time.monotonic()
+    try:
+        assert service.stderr is not None
+        address = re.search(r"http://\S+", service.stderr.readline())
+        assert address is not None
+        base = address[0].rstrip("/")
+        report = fuzz(base, given.examples, given.seed)
+        lives = httpx2.get(f"{base}/healthz", timeout=60).status_code == 200
+    finally:
+        service.terminate()
+        service.wait()
+    result = {
+        "command": f"python benchmarks/serve_fuzz.py --examples {given.examples} --seed {given.seed}",
+        "operations": report["operations"]["tested"],
+        "requests": report["test_cases"]["generated"],
+        "failures": [f"{each['title']}: {', '.join(each['operations'])}" for each in report["failures"]],
+        "errors": len(report["errors"]),
+        "complete": report["complete"],
+        "service_lives": lives,
+        "seconds": round(time.monotonic() - started, 1),
+        "schemathesis": version("schemathesis"),
+    }
+    write_atomically(given.out, json.dumps(result, indent=1).encode() + b"\n")
+    print(given.out.read_text())
+    return int(bool(report["failures"] or report["errors"]) or not report["complete"] or not lives)
 
 
 if __name__ == "__main__":

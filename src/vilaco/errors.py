@@ -1,6 +1,8 @@
 """Errors that a user can cause; each message is one clear line that names the thing and the reason."""
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from vilaco.names import one_line
 
@@ -29,6 +31,10 @@ class ImageError(VilacoError):
         self.source = str(source)
         self.reason = reason
         self.code = code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Cross to another process, as errors do by their positional arguments alone."""
+        return partial(ImageError, code=self.code), (self.source, self.reason)
 
 
 class DataError(VilacoError):

@@ -1,5 +1,8 @@
 """``vilaco train`` as a person meets it."""
 
+import os
+import shlex
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ from typer.testing import CliRunner
 
 from vilaco.cli.train import train
 from vilaco.errors import ConfigError, VilacoError
+from vilaco.training.feature_cache import CachedFeatures
 
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(train)
@@ -19,10 +23,7 @@ def run(*arguments: object):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def test_a_broken_image_is_named_counted_and_told_by_the_exit_code(
-    two_piles: Path, tiny_clip: Path, tmp_path: Path
-) -> None:
-    (two_piles / "authentic/a03.jpg").write_bytes(b"no picture")
+def tiny_settings(tiny_clip: Path) -> list[str]:
     settings = {
         "model.encoder.family": "clip",
         "model.encoder.checkpoint": tiny_clip,
@@ -35,7 +36,14 @@ def test_a_broken_image_is_named_counted_and_told_by_the_exit_code(
         "training.validation_share": 0.25,
         "training.precision": "32-true",
     }
-    chosen = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+    return [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+
+
+def test_a_broken_image_is_named_counted_and_told_by_the_exit_code(
+    two_piles: Path, tiny_clip: Path, tmp_path: Path
+) -> None:
+    (two_piles / "authentic/a03.jpg").write_bytes(b"no picture")
+    chosen = tiny_settings(tiny_clip)
     result = run(two_piles, "--out", tmp_path / "run", "--cache", tmp_path / "cache", *chosen)
     assert result.exit_code == 3, result.output
     assert "a03.jpg: not a JPEG" in result.stderr
@@ -43,6 +51,25 @@ def test_a_broken_image_is_named_counted_and_told_by_the_exit_code(
     assert "1 images could not be read" in result.stderr
     assert "held-out I-AUC" in result.stdout
     assert (tmp_path / "run/model/model.safetensors").is_file()
+
+
+def test_ctrl_c_before_the_first_epoch_says_how_to_go_on(
+    two_piles: Path, tiny_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, fill = tmp_path / "my run", CachedFeatures.fill
+
+    def fill_and_press(self: CachedFeatures, *arguments: Any, **options: Any) -> None:
+        fill(self, *arguments, **options)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(CachedFeatures, "fill", fill_and_press)
+    result = run(two_piles, "--out", out, "--cache", tmp_path / "cache", *tiny_settings(tiny_clip))
+    assert result.exit_code == 130
+    shown = result.stderr.splitlines()[-1].removeprefix("interrupted; go on with: ")
+    assert shlex.split(shown) == ["vilaco", "train", str(two_piles), "--out", str(out), "--resume"]
+    monkeypatch.undo()
+    result = run(*shlex.split(shown)[2:], "--cache", tmp_path / "cache")
+    assert result.exit_code == 0, result.output
 
 
 def test_a_folder_without_a_run_cannot_be_resumed(two_piles: Path, tmp_path: Path) -> None:

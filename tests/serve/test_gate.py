@@ -1,6 +1,7 @@
 """Who may call: host, origin, token; and what browsers are told."""
 
 import contextlib
+import re
 import socket
 import time
 
@@ -54,6 +55,29 @@ def test_every_answer_has_the_headers(client: httpx2.Client, path: str) -> None:
     assert headers["cross-origin-resource-policy"] == "same-origin"
     assert "access-control-allow-origin" not in headers
     assert "server" not in headers or "uvicorn" in headers["server"]
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/v1/detect", "POST"),
+        ("/v1/jobs", "POST"),
+        ("/v1/jobs/x", "DELETE, GET"),
+        ("/v1/about", "GET"),
+        ("/", "GET, HEAD"),
+    ],
+)
+def test_a_method_that_is_not_there_is_told_which_are(client: httpx2.Client, path: str, allowed: str) -> None:
+    for method in {"PATCH", "OPTIONS", "GET", "POST"} - set(allowed.split(", ")):
+        answer = client.request(method, path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+        assert answer.json()["code"] == "method_not_allowed"
+
+
+def test_the_description_refers_to_nothing_that_is_not_in_it(client: httpx2.Client) -> None:
+    answer = client.get("/openapi.json")
+    names = set(re.findall(r'"#/components/schemas/([^"]+)"', answer.text))
+    assert names == names & set(answer.json()["components"]["schemas"])
 
 
 @pytest.mark.parametrize("path", ["/../pyproject.toml", "/%2e%2e/app.py", "/..%2fapp.py", "/app.py", "//etc/passwd"])

@@ -1,8 +1,6 @@
 """Jobs: progress, deletion, expiry, a full queue, a client that hangs up."""
 
-import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+import disks
 from serving import as_form, photo_bytes, served
 from vilaco.localizer import Localizer
 from vilaco.serve.jobs import UPLOAD
@@ -128,12 +127,9 @@ def test_a_slow_upload_is_cut_off(localizer: Localizer) -> None:
 
 @pytest.fixture
 def small_disk(kept: Path) -> Iterator[Path]:
-    """A file system of 256 KiB under `kept`."""
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k,mode=700", "none", str(kept)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a small file system")
-    yield kept
-    subprocess.run(["umount", "--lazy", str(kept)], check=True)
+    """`kept`, with room for 256 KiB."""
+    with disks.small_disk(kept, 256):
+        yield kept
 
 
 def test_a_full_disk_is_said_and_survived(localizer: Localizer, small_disk: Path) -> None:

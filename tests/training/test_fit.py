@@ -1,29 +1,37 @@
 """Whole training runs on a tiny CLIP: they learn, they resume, and they never see a mask."""
 
+import errno
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+import disks
 from vilaco.data.formats import read_dataset
 from vilaco.encoders import EncoderConfig, load_encoder
-from vilaco.errors import ConfigError, DataError
+from vilaco.errors import ConfigError, DataError, ImageError, VilacoError
 from vilaco.evaluation.image_metrics import ImageScores, image_f1_sen_spe_harmonic
 from vilaco.images import load_photo
 from vilaco.localizer import Localizer
 from vilaco.method.objective import ObjectiveConfig, vilaco_losses
 from vilaco.method.vilaco import ViLaCo, ViLaCoConfig
-from vilaco.training.callbacks import LAST
+from vilaco.training.callbacks import LAST, SaveLast
 from vilaco.training.fit import train
+from vilaco.training.module import ViLaCoModule
 from vilaco.training.recipe import Recipe, load_recipe
+from vilaco.training.run import quiet_lightning
 
 
 def tiny_settings(tiny_clip: Path) -> list[str]:
@@ -180,10 +188,117 @@ def test_too_little_data_is_refused_with_a_reason(two_piles: Path, recipe: Recip
         train(records, recipe, tmp_path / "c", resume=True)
 
 
+def test_a_run_that_has_no_checkpoint_yet_is_resumed_from_its_start(
+    two_piles: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records, out, cache = read_dataset(two_piles), tmp_path / "run", tmp_path / "cache"
+
+    def killed(*_: object) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ViLaCoModule, "training_step", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            train(records, recipe, out, cache_root=cache)
+    unfinished = out / "model/.0123456789abcdef.tmp"
+    unfinished.parent.mkdir(exist_ok=True)
+    unfinished.write_bytes(b"half a fi")
+    with pytest.raises(ConfigError, match="go on with --resume"):
+        train(records, recipe, out, cache_root=cache)
+    train(records, recipe, out, resume=True, cache_root=cache)
+    assert not unfinished.exists()
+    train(records, recipe, tmp_path / "whole", cache_root=cache)
+    assert_same_weights(tmp_path / "whole", out)
+
+
+@contextmanager
+def going_bad(*files: Path) -> Iterator[None]:
+    """Damage files when the second epoch begins, and bring them back afterwards."""
+    kept = [file.read_bytes() for file in files]
+
+    def damage(self: SaveLast, trainer: Any, module: Any) -> None:
+        if trainer.current_epoch == 1:
+            for file in files:
+                file.write_bytes(b"not a picture")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SaveLast, "on_train_epoch_start", damage)
+        yield
+    for file, data in zip(files, kept, strict=True):
+        file.write_bytes(data)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_an_image_that_goes_bad_is_named_and_once_it_is_back_the_run_goes_on(
+    num_workers: int, two_piles: Path, tiny_clip: Path, tmp_path: Path
+) -> None:
+    settings = [*tiny_settings(tiny_clip), "training.cache_views=null", f"training.num_workers={num_workers}"]
+    recipe, records = load_recipe("paper", overrides=settings), read_dataset(two_piles)
+    train(records, recipe, tmp_path / "whole")
+    out, bad = tmp_path / "run", two_piles / "tampered/t04.jpg"
+    with going_bad(bad):
+        with pytest.raises(ImageError, match=r"^\S+t04\.jpg: not a JPEG, PNG, [^\n]+$"):
+            train(records, recipe, out)
+        with pytest.raises(DataError, match="not those that the run began with") as refused:
+            train(records, recipe, out, resume=True)
+        assert [line.partition(": ")[0] for line in refused.value.details] == [str(bad)]
+    train(records, recipe, out, resume=True)
+    assert_same_weights(tmp_path / "whole", out)
+
+
+def test_a_run_from_the_cache_does_not_need_the_images(two_piles: Path, recipe: Recipe, tmp_path: Path) -> None:
+    records, cache = read_dataset(two_piles), tmp_path / "cache"
+    train(records, recipe, tmp_path / "whole", cache_root=cache)
+    with going_bad(*(record.path for record in records)):
+        train(records, recipe, tmp_path / "run", cache_root=cache)
+    assert_same_weights(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_a_full_disk_is_said_and_gone_on_from(
+    epoch: int, two_piles: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records, cache, out = read_dataset(two_piles), tmp_path / "cache", tmp_path / "disk/run"
+    train(records, recipe, tmp_path / "whole", cache_root=cache)
+    ballast = tmp_path / "disk/ballast"
+    ballast.parent.mkdir()
+
+    def fill(self: SaveLast, trainer: Any, module: Any) -> None:
+        if trainer.current_epoch == epoch:
+            disks.fill(ballast)
+
+    with disks.small_disk(ballast.parent, 1 << 16):
+        with monkeypatch.context() as patch:
+            patch.setattr(SaveLast, "on_train_epoch_start", fill)
+            with pytest.raises(VilacoError, match=r"cannot be written \(No space left on device\)$"):
+                train(records, recipe, out, cache_root=cache)
+        ballast.unlink()
+        train(records, recipe, out, resume=True, cache_root=cache)
+        assert_same_weights(tmp_path / "whole", out)
+        best = [load_file(run / "model/model.safetensors") for run in (tmp_path / "whole", out)]
+        assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
+
+
+def test_a_thread_that_cannot_write_says_so_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    def cannot_write() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    hook = threading.excepthook
+    with quiet_lightning():
+        thread = threading.Thread(target=cannot_write)
+        thread.start()
+        thread.join()
+    assert caplog.messages == ["the logs are not complete (No space left on device)"]  # else pytest warns, and fails
+    assert threading.excepthook is hook
+
+
 def test_unreadable_images_are_named_and_the_rest_trains(two_piles: Path, recipe: Recipe, tmp_path: Path) -> None:
     (two_piles / "authentic/a03.jpg").write_bytes(b"not a picture")
     summary = train(read_dataset(two_piles), recipe, tmp_path / "run", cache_root=tmp_path / "cache")
     assert [Path(error.source).name for error in summary.skipped] == ["a03.jpg"]
+    records = [record for record in read_dataset(two_piles) if record.path.name != "a03.jpg"]
+    train(records, recipe, tmp_path / "without", cache_root=tmp_path / "cache")
+    assert_same_weights(tmp_path / "without", tmp_path / "run")
 
 
 def test_cache_is_keyed_by_what_it_depends_on(two_piles: Path, tiny_clip: Path, tmp_path: Path) -> None:

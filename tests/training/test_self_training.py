@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from vilaco.data.formats import read_dataset
 from vilaco.data.loading import weaken
 from vilaco.encoders import EncoderConfig, load_encoder
 from vilaco.encoders.base import VisionLanguageEncoder
-from vilaco.errors import ConfigError, DataError, ModelError
+from vilaco.errors import ConfigError, DataError, ImageError, ModelError
 from vilaco.images import load_photo
 from vilaco.localizer import Localizer
 from vilaco.method.checkpoint import save_checkpoint
@@ -191,22 +191,109 @@ def test_a_killed_course_resumes_to_the_same_weights(
         assert_same_weights(whole / stage, out / stage)
 
 
-def test_ctrl_c_ends_a_course_that_can_be_resumed(
-    whole: Path, piles: Path, recipe: Recipe, encoder: VisionLanguageEncoder, tmp_path: Path
+@pytest.mark.parametrize("presses", [1, 2])
+def test_ctrl_c_keeps_the_step_it_falls_into_and_twice_ends_it_at_once(
+    presses: int,
+    whole: Path,
+    piles: Path,
+    recipe: Recipe,
+    encoder: VisionLanguageEncoder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out, records = tmp_path / "run", read_dataset(piles)
-    handler = signal.getsignal(signal.SIGINT)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SaveStage, "on_train_batch_end", _press_ctrl_c)
+    handler, step = signal.getsignal(signal.SIGINT), SelfForgedModule.training_step
+
+    def step_and_press(*arguments: Any) -> torch.Tensor:
+        for _ in range(presses):
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SelfForgedModule, "training_step", step_and_press)
         assert train_by_forging(records, recipe, out, encoder=encoder).interrupted
     assert signal.getsignal(signal.SIGINT) is handler
-    assert not (out / "model").exists()
+    last = out / "stages/0" / LAST
+    assert torch.load(last, weights_only=True)["global_step"] == 1 if presses == 1 else not last.exists()
     assert not train_by_forging(records, recipe, out, resume=True, encoder=encoder).interrupted
     assert_same_weights(whole, out)
 
 
-def _press_ctrl_c(*_: object) -> None:
-    raise KeyboardInterrupt
+@contextmanager
+def damaged(*files: Path) -> Iterator[None]:
+    kept = [file.read_bytes() for file in files]
+    for file in files:
+        file.write_bytes(b"not a picture")
+    yield
+    for file, data in zip(files, kept, strict=True):
+        file.write_bytes(data)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_photo_that_goes_bad_is_named_and_once_it_is_back_the_run_goes_on(
+    num_workers: int,
+    whole: Path,
+    piles: Path,
+    tiny_forensic: dict[str, Any],
+    encoder: VisionLanguageEncoder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = tiny_settings(tiny_forensic, **{"self_training.num_workers": num_workers})
+    recipe, out, records = load_recipe("default", overrides=settings), tmp_path / "run", read_dataset(piles)
+    photos, start = sorted((piles / "authentic").iterdir()), SaveStage.on_train_start
+    with ExitStack() as until_later, monkeypatch.context() as patch:
+        patch.setattr(
+            SaveStage, "on_train_start", lambda *each: until_later.enter_context(damaged(*photos)) and start(*each)
+        )
+        with pytest.raises(ImageError, match=r"^\S+authentic/\d+\.png: not a JPEG, PNG, [^\n]+$"):
+            train_by_forging(records, recipe, out, encoder=encoder)
+    with damaged(photos[3]), pytest.raises(DataError, match="not those that the run began with") as refused:
+        train_by_forging(records, recipe, out, resume=True, encoder=encoder)
+    assert [line.partition(": ")[0] for line in refused.value.details] == [str(photos[3])]
+    train_by_forging(records, recipe, out, resume=True, encoder=encoder)
+    assert_same_weights(whole, out)
+
+
+def test_an_image_that_goes_bad_in_a_round_costs_no_step(
+    whole: Path,
+    piles: Path,
+    tiny_forensic: dict[str, Any],
+    encoder: VisionLanguageEncoder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = load_recipe("default", overrides=[*tiny_settings(tiny_forensic), "self_training.round.save_every=100"])
+    out, records, save = tmp_path / "run", read_dataset(piles), SaveStage.on_train_batch_end
+
+    with ExitStack() as until_later, monkeypatch.context() as patch:
+
+        def save_then_damage(self: SaveStage, *arguments: Any) -> None:
+            save(self, *arguments)
+            if self.folder.name == "1":
+                until_later.enter_context(damaged(*(piles / "tampered").iterdir()))
+
+        patch.setattr(SaveStage, "on_train_batch_end", save_then_damage)
+        with pytest.raises(ImageError, match="tampered"):
+            train_by_forging(records, recipe, out, encoder=encoder)
+    assert 1 <= torch.load(out / "stages/1" / LAST, weights_only=True)["global_step"] < 3
+    train_by_forging(records, recipe, out, resume=True, encoder=encoder)
+    assert_same_weights(whole, out)
+
+
+def test_what_is_bad_from_the_start_is_named_and_changes_no_weight(
+    piles: Path, recipe: Recipe, encoder: VisionLanguageEncoder, more_photos: list[Path], tmp_path: Path
+) -> None:
+    copied, bad = shutil.copytree(piles, tmp_path / "piles"), tmp_path / "holiday/00.png"
+    for file in (bad, copied / "tampered/05.png"):
+        file.write_bytes(b"not a picture")
+    records = [record for record in read_dataset(copied) if record.path.name != "05.png" or not record.label]
+    with_bad = train_by_forging(
+        read_dataset(copied), recipe, tmp_path / "a", photos=[*more_photos, bad], encoder=encoder
+    )
+    assert [Path(error.source) for error in with_bad.skipped] == [copied / "tampered/05.png", bad]
+    assert train_by_forging(records, recipe, tmp_path / "b", photos=more_photos, encoder=encoder).skipped == []
+    assert_same_weights(tmp_path / "a", tmp_path / "b")
 
 
 def test_worker_processes_change_no_weight(

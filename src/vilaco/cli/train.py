@@ -1,6 +1,7 @@
 """``vilaco train``: from two piles of photos to a model folder."""
 
 import os
+import shlex
 from pathlib import Path
 
 import typer
@@ -70,37 +71,43 @@ def train(
     if checked.self_training is None and (photos or segments or start_from):
         raise ConfigError(f"--photos, --segments and --from are for recipes that forge; {checked.name} does not")
     records = read_dataset(data)
-    with console.progress_bar() as progress:
-        if checked.self_training is None:
-            summary = run_training(
-                records,
-                checked,
-                out,
-                resume=resume,
-                devices=devices,
-                num_nodes=num_nodes,
-                cache_root=cache,
-                progress=progress,
-            )
-        else:
-            summary = train_by_forging(
-                records,
-                checked,
-                out,
-                photos=[image.path for image in find_images(photos)] if photos else [],
-                segments=segments,
-                start_from=find_model(start_from).folder if start_from else None,
-                resume=resume,
-                devices=devices,
-                num_nodes=num_nodes,
-                progress=progress,
-            )
+    go_on = f"interrupted; go on with: {shlex.join(['vilaco', 'train', str(data), '--out', str(out), '--resume'])}"
+    try:
+        with console.progress_bar() as progress:
+            if checked.self_training is None:
+                summary = run_training(
+                    records,
+                    checked,
+                    out,
+                    resume=resume,
+                    devices=devices,
+                    num_nodes=num_nodes,
+                    cache_root=cache,
+                    progress=progress,
+                )
+            else:
+                summary = train_by_forging(
+                    records,
+                    checked,
+                    out,
+                    photos=[image.path for image in find_images(photos)] if photos else [],
+                    segments=segments,
+                    start_from=find_model(start_from).folder if start_from else None,
+                    resume=resume,
+                    devices=devices,
+                    num_nodes=num_nodes,
+                    progress=progress,
+                )
+    except KeyboardInterrupt:  # outside of a stage or an epoch
+        if (out / RECIPE_FILE).is_file():
+            console.note(go_on)
+        raise
     for error in summary.skipped:
         console.note(f"skipped: {error} [{error.code}]")
     if summary.skipped:
         console.note(f"{len(summary.skipped)} images could not be read and were left out")
     if summary.interrupted:
-        console.note(f"interrupted; go on with: vilaco train {data} --out {out} --resume")
+        console.note(go_on)
         raise typer.Exit(console.EXIT_INTERRUPTED)
     if int(os.environ.get("LOCAL_RANK", "0")):  # one process of several; the first one speaks
         return

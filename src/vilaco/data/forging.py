@@ -85,7 +85,8 @@ class ForgedAndReal:
     """Map-style data set of example number to tensors; the number alone fixes an example.
 
     Args:
-        photos: Authentic photos that forgeries are made from.
+        photos: Authentic photos that forgeries are made from. All can be read: an example drawn from the others
+            would be another one.
         real: The user's images; none at first.
         view_size: Side of the squashed view, in pixels.
         config: See :class:`StreamConfig`.
@@ -104,7 +105,7 @@ class ForgedAndReal:
         segments: Path | None = None,
     ) -> None:
         self.config, self.view_size, self.seed = config, view_size, seed
-        self.photos = PhotoPool(photos, segments=segments, group_size=32, cached=len(photos))
+        self.photos = PhotoPool(photos, segments=segments, group_size=32, cached=len(photos), must_read=True)
         self.real: Mapping[tuple[bool, int], list[RealImage]] = _by_shape_and_label(real)
         self.real_per_batch = round(config.real_share * config.batch_size) if real else 0
         self._decoded: dict[Path, np.ndarray] = {}
@@ -116,6 +117,9 @@ class ForgedAndReal:
         Returns:
             ``view`` (3, S, S) and ``pixels`` (3, H, W) uint8, ``matches`` (5, H / 8, W / 8) float32, ``mask`` (H, W)
             uint8, ``label`` and ``real`` (0 or 1).
+
+        Raises:
+            ImageError: If a file it is made of cannot be read any more.
         """
         step, place = divmod(number, self.config.batch_size)
         size = self.config.sizes[int(np.random.default_rng([self.seed, 0, step]).integers(len(self.config.sizes)))]

@@ -147,12 +147,12 @@ def _add_photo_routes(app: FastAPI, jobs: Jobs) -> None:
         response.headers["Location"] = f"/v1/jobs/{job.id}"
         return job.answer()
 
-    @app.get("/v1/jobs/{job_id}", responses=declared(401, 403, 404, 421))
+    @app.get("/v1/jobs/{job_id}", responses=declared(401, 403, 404, 421, 422))
     async def get_job(job_id: str) -> JobAnswer:
         """How far a job is, and the results so far."""
         return jobs.job(job_id).answer()
 
-    @app.delete("/v1/jobs/{job_id}", status_code=204, responses=declared(401, 403, 404, 421))
+    @app.delete("/v1/jobs/{job_id}", status_code=204, responses=declared(401, 403, 404, 421, 422))
     async def delete_job(job_id: str) -> None:
         """Delete photos and results now; what is not judged yet will not be."""
         jobs.delete(jobs.job(job_id))

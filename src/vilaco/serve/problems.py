@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
@@ -95,6 +96,8 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code in (404, 405) and (methods := _methods(app, request)):
+            error = HTTPException(405, headers={"Allow": ", ".join(sorted(methods))})
         code = HTTPStatus(error.status_code).name.lower()
         answer = ProblemError(error.status_code, code, str(error.detail))
         answer.headers.update(error.headers or {})
@@ -103,6 +106,17 @@ def install_handlers(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> JSONResponse:
         return ProblemError(500, "internal_error", "an error on our side; the log of the service has it").response()
+
+
+def _methods(app: FastAPI, request: Request) -> set[str]:
+    """Methods of all routes for a path: what refuses it may be one of several, or the page's files, which know none."""
+    routes = [route for route in app.routes if isinstance(route, Route)]
+    return {
+        method
+        for route in routes
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
 
 
 def log_unexpected(what: str) -> None:

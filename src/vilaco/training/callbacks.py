@@ -5,6 +5,7 @@ import json
 import math
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from PIL import Image
 
 from vilaco.data.loading import CLEAN_VIEW, WeakImages
+from vilaco.errors import ImageError, ModelError
 from vilaco.files import write_atomically
 from vilaco.images import load_photo, resize_map
 from vilaco.method.checkpoint import save_checkpoint
@@ -42,8 +44,16 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Read tensors and plain values; nothing that could run code."""
-        return torch.load(path, map_location=map_location or "cpu", weights_only=True)
+        """Read tensors and plain values; nothing that could run code.
+
+        Raises:
+            ModelError: If the file is damaged, or holds anything else.
+        """
+        try:
+            return torch.load(path, map_location=map_location or "cpu", weights_only=True)
+        except Exception as error:  # a broken file is as good as any type
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise ModelError(f"{path}: not a checkpoint of tensors and plain values, or damaged ({reason})") from error
 
 
 class SaveLast(L.Callback):
@@ -108,7 +118,12 @@ class ExampleOverlays(L.Callback):
         last = epoch == trainer.max_epochs
         if not trainer.is_global_zero or (epoch % self.every and not last) or not isinstance(module, ViLaCoModule):
             return
-        panels = [self._panel(module, index) for index in self.indices]
+        panels = []
+        for index in self.indices:
+            with suppress(ImageError):  # the picture is for people; training from the cache does not need the file
+                panels.append(self._panel(module, index))
+        if not panels:
+            return
         width = max(panel.shape[1] for panel in panels)
         sheet = np.concatenate(
             [np.pad(p, ((0, 8), (0, width - p.shape[1]), (0, 0)), constant_values=255) for p in panels]

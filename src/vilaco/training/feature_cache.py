@@ -16,6 +16,7 @@ import torch
 
 from vilaco.data.loading import WeakImages
 from vilaco.encoders.base import VisionLanguageEncoder
+from vilaco.errors import DataError
 from vilaco.files import write_atomically
 
 ENCODE_BATCH = 16
@@ -74,8 +75,17 @@ class CachedFeatures:
             progress(len(keys))
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, np.ndarray | int]:
-        """``patch_features`` as ``(N, D)`` float16, and ``label``."""
-        features = np.load(self.file(*key), allow_pickle=False)
+        """``patch_features`` as ``(N, D)`` float16, and ``label``.
+
+        Raises:
+            DataError: If the file of the view is damaged.
+        """
+        file = self.file(*key)
+        try:
+            with file.open("rb") as stream:
+                features = np.lib.format.read_array(stream, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{file}: damaged features; delete it, and the next run makes it anew") from error
         return {"patch_features": features, "label": self.images.records[key[0]].label}
 
     def __len__(self) -> int:

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import torch
-import yaml
 from rich.progress import Progress
 from torch.utils.data import DataLoader
 
@@ -19,7 +17,6 @@ from vilaco.data.records import Record
 from vilaco.encoders import load_encoder
 from vilaco.encoders.base import VisionLanguageEncoder
 from vilaco.errors import ImageError
-from vilaco.files import write_atomically
 from vilaco.training.callbacks import (
     LAST,
     EpochLines,
@@ -30,14 +27,17 @@ from vilaco.training.callbacks import (
     write_json,
 )
 from vilaco.training.feature_cache import CachedFeatures, default_cache_root
+from vilaco.training.loaders import PlannedBatches, make_loader
 from vilaco.training.module import ViLaCoModule
 from vilaco.training.recipe import Recipe
 from vilaco.training.run import (
-    RECIPE_FILE,
     RUN_FILE,
     TrainingSummary,
-    check_folder,
+    begin,
+    check_same_images,
+    is_first_process,
     make_trainer,
+    prepare_folder,
     quiet_lightning,
     read_images,
     run_trainer,
@@ -63,7 +63,7 @@ def train(
         records: Labelled images; masks, if any, are not looked at.
         recipe: The whole configuration.
         out: Run folder: ``model/``, ``last.ckpt``, ``logs/``, ``examples/``, ``recipe.yaml``, ``run.json``.
-        resume: Go on from ``last.ckpt`` of this folder.
+        resume: Go on where the run in this folder stopped, at the end of an epoch.
         devices: GPUs, or CPU processes where there is no GPU, per node.
         num_nodes: Machines.
         cache_root: Where frozen features are kept; :func:`default_cache_root` where not given.
@@ -74,10 +74,14 @@ def train(
         How it ended.
 
     Raises:
-        DataError: If the data set has fewer than 8 readable images, or only one class on a side of the split.
+        DataError: If the data set has fewer than 8 readable images, or only one class on a side of the split, or if the
+            images are not those that the run began with.
+        ImageError: If an image cannot be read any more; the run can be resumed.
         ConfigError: If ``out`` holds another run and ``resume`` is off, or the other way round.
     """
-    check_folder(out, resume=resume)
+    first = is_first_process()
+    if first:
+        prepare_folder(out, resume=resume)
     settings = recipe.training
     shown = [] if progress is None else [EpochLines() if progress.disable else ProgressBar(refresh_rate=1)]
     progress = progress or Progress(disable=True)
@@ -85,6 +89,11 @@ def train(
     keep, held_out = split_held_out(records, usable, share=settings.validation_share, seed=settings.seed)
 
     encoder = (encoder or load_encoder(recipe.model.encoder)).to("cuda" if torch.cuda.is_available() else "cpu")
+    facts = _facts(recipe, encoder, keep, held_out, skipped)
+    if resume:
+        check_same_images(out, facts)
+    elif first:
+        begin(out, recipe, facts)
     size = recipe.model.image_size
     train_images = WeakImages(keep, size=size, config=recipe.augmentation, seed=settings.seed)
     val_images = WeakImages(held_out, size=size, config=recipe.augmentation, seed=settings.seed)
@@ -95,14 +104,11 @@ def train(
         train_set = _cached(train_images, encoder, root, settings.cache_views, progress)
         val_set = _cached(val_images, encoder, root, 1, progress)
 
-    facts = _facts(recipe, encoder, keep, held_out, skipped)
-    if not resume:
-        write_atomically(out / RECIPE_FILE, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode())
-        write_json(out / RUN_FILE, facts)
     keep_best = KeepBest(out / "model", facts)
     examples = ExampleOverlays(val_images, out / "examples", every=settings.example_every)
     module = ViLaCoModule(recipe, encoder)
     batches = _Batches(train_set, val_set, recipe)
+    last = out / LAST
     progress.stop()
     started = time.monotonic()
     with quiet_lightning():
@@ -115,13 +121,13 @@ def train(
             callbacks=[*shown, keep_best, examples, SaveLast(out)],
             max_epochs=settings.epochs,
         )
-        run_trainer(trainer, module, batches, resume_from=out / LAST if resume else None)
+        run_trainer(trainer, module, batches, resume_from=last if last.exists() else None)
     if not trainer.interrupted:
         write_json(out / RUN_FILE, {**facts, "seconds": round(time.monotonic() - started, 1), "resumed": resume})
     return TrainingSummary(out / "model", keep_best.best_epoch, keep_best.best, skipped, trainer.interrupted)
 
 
-class _Batches(L.LightningDataModule):
+class _Batches(PlannedBatches):
     """Loaders for the trainer; the training one is planned anew for each epoch."""
 
     def __init__(
@@ -153,8 +159,7 @@ class _Batches(L.LightningDataModule):
         return self._loader(self.val_set, [keys[start : start + size] for start in range(0, len(keys), size)])
 
     def _loader(self, dataset: WeakImages | CachedFeatures, batches: list[list[tuple[int, int]]]) -> DataLoader:
-        workers = self.recipe.training.num_workers
-        return DataLoader(dataset, batch_sampler=batches, num_workers=workers)  # type: ignore[arg-type]
+        return make_loader(dataset, batches, num_workers=self.recipe.training.num_workers)
 
 
 def _records(dataset: WeakImages | CachedFeatures) -> Sequence[WeakRecord]:
@@ -178,7 +183,7 @@ def _facts(
     keep: Sequence[WeakRecord],
     held_out: Sequence[WeakRecord],
     skipped: Sequence[ImageError],
-) -> dict[str, object]:
+) -> dict[str, Any]:
     hashes = sorted(f"{record.sha256} {record.label}" for record in [*keep, *held_out])
     return {
         "vilaco_version": __version__,

@@ -1,27 +1,32 @@
 """What every kind of training run shares: its folder, its images, its trainer."""
 
+import json
 import logging
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+import yaml
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.progress import Progress
 
 from vilaco.data.loading import WeakRecord, weaken
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
 from vilaco.data.split import grouped_split
-from vilaco.errors import ConfigError, DataError, ImageError
-from vilaco.training.callbacks import LAST, AtomicCheckpointIO, ProgressBar
+from vilaco.errors import ConfigError, DataError, ImageError, VilacoError
+from vilaco.files import TEMPORARY, write_atomically
+from vilaco.training.callbacks import AtomicCheckpointIO, ProgressBar, write_json
+from vilaco.training.recipe import Recipe
 
 MIN_IMAGES = 8
 RECIPE_FILE, RUN_FILE = "recipe.yaml", "run.json"
@@ -51,13 +56,41 @@ def is_first_process() -> bool:
     return all(int(os.environ.get(name, "0")) == 0 for name in ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK"))
 
 
-def check_folder(out: Path, *, resume: bool, started: str = LAST) -> None:
-    """Refuse a folder that holds another run, or nothing to resume."""
-    has_run = (out / started).exists()
+def prepare_folder(out: Path, *, resume: bool) -> None:
+    """Refuse a folder that holds another run, or nothing to resume; clear away what a kill left half written.
+
+    Raises:
+        ConfigError: If ``out`` holds a run and ``resume`` is off, or the other way round.
+    """
+    has_run = (out / RECIPE_FILE).exists()
     if resume and not has_run:
-        raise ConfigError(f"{out}: nothing to resume, {started} is missing")
+        raise ConfigError(f"{out}: nothing to resume, {RECIPE_FILE} is missing")
     if has_run and not resume:
         raise ConfigError(f"{out}: holds a run already; go on with --resume, or choose another --out")
+    if resume:
+        for unfinished in out.rglob(TEMPORARY):
+            unfinished.unlink()
+
+
+def begin(out: Path, recipe: Recipe, facts: dict[str, Any]) -> None:
+    """Write what a run depends on; the recipe, last, says that there is a run."""
+    write_json(out / RUN_FILE, facts)
+    write_atomically(out / RECIPE_FILE, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode())
+
+
+def check_same_images(out: Path, facts: dict[str, Any]) -> None:
+    """Refuse to go on with other images than a run began with: it would hold out and draw others from there on.
+
+    Raises:
+        DataError: Naming what cannot be read any more.
+    """
+    began = json.loads((out / RUN_FILE).read_bytes())
+    if all(began.get(name, facts[name]) == facts[name] for name in facts if name.endswith("_sha256")):
+        return
+    raise DataError(
+        f"{out}: the images are not those that the run began with; bring them back, or begin a new run",
+        details=tuple(error for error in facts["skipped_images"] if error not in began["skipped_images"]),
+    )
 
 
 def read_images(records: Sequence[Record], progress: Progress) -> tuple[list[WeakRecord], list[ImageError]]:
@@ -75,6 +108,12 @@ def read_images(records: Sequence[Record], progress: Progress) -> tuple[list[Wea
         if not counts[label]:
             raise DataError(f"no {name} image among the {len(usable)} readable ones; training needs both kinds")
     return usable, skipped
+
+
+def read_photos(paths: Sequence[Path], progress: Progress) -> tuple[list[WeakRecord], list[ImageError]]:
+    """The photos to forge from that can be read, and what is wrong with the others."""
+    task = progress.add_task("checking photos", total=len(paths))
+    return weaken([Record(path, AUTHENTIC) for path in paths], progress=lambda: progress.advance(task))
 
 
 def split_held_out(
@@ -110,10 +149,22 @@ def trainer_precision(choice: str) -> str:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Keep from users what Lightning says about our choices and its own use of torch; its bar goes to stderr."""
+    """Keep from users what Lightning says about our choices and its own use of torch; its bar goes to stderr.
+
+    What TensorBoard's thread cannot write is told in a line, not in a traceback; the trainer stops for it by itself.
+    """
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.WARNING)
+    tell_of_thread = threading.excepthook
+
+    def tell_of_disk(arguments: threading.ExceptHookArgs) -> None:
+        if isinstance(arguments.exc_value, OSError):
+            logging.getLogger(__name__).warning("the logs are not complete (%s)", arguments.exc_value.strerror)
+        else:
+            tell_of_thread(arguments)
+
+    threading.excepthook = tell_of_disk
     with warnings.catch_warnings(), redirect_stdout(sys.stderr):
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*dataloader is not resumable.*")  # it is: planned from the steps done
@@ -124,6 +175,7 @@ def quiet_lightning() -> Iterator[None]:
             yield
         finally:
             logger.setLevel(level)
+            threading.excepthook = tell_of_thread
 
 
 def make_trainer(
@@ -146,6 +198,7 @@ def make_trainer(
         precision=trainer_precision(precision),  # type: ignore[arg-type]
         gradient_clip_val=gradient_clip,
         callbacks=callbacks,
+        default_root_dir=out,
         logger=[
             TensorBoardLogger(out / "logs", name="tensorboard", version=""),
             CSVLogger(out / "logs", name="csv"),  # version_0, and another version for each resume
@@ -165,9 +218,18 @@ def make_trainer(
 def run_trainer(
     trainer: L.Trainer, module: L.LightningModule, batches: L.LightningDataModule, *, resume_from: Path | None
 ) -> None:
-    """Train to the end or to Ctrl-C, which ``trainer.interrupted`` tells, and leave the signal's handler as it was."""
+    """Train to the end or to Ctrl-C, which ``trainer.interrupted`` tells, and leave the signal's handler as it was.
+
+    Raises:
+        VilacoError: If an image cannot be read any more, or the run cannot be written: it can be resumed.
+    """
     handler = signal.getsignal(signal.SIGINT)
     try:
-        trainer.fit(module, datamodule=batches, ckpt_path=resume_from, weights_only=True)
-    except SystemExit:  # how Lightning ends on Ctrl-C
-        signal.signal(signal.SIGINT, handler)
+        with suppress(SystemExit):  # how Lightning ends on Ctrl-C
+            trainer.fit(module, datamodule=batches, ckpt_path=resume_from, weights_only=True)
+    except OSError as error:  # of the loggers
+        where = error.filename or trainer.default_root_dir
+        raise VilacoError(f"{where}: cannot be written ({error.strerror or error})") from error
+    finally:
+        with suppress(ValueError):  # only the main thread has signals
+            signal.signal(signal.SIGINT, handler)

@@ -1,5 +1,7 @@
 """One stage of training on self-made forgeries and the user's images: the Lightning side."""
 
+import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from vilaco.data.forging import ForgedAndReal, batches
+from vilaco.errors import ImageError
 from vilaco.method.checkpoint import save_checkpoint
 from vilaco.method.self_forged import SelfForgedObjectiveConfig, self_forged_losses
 from vilaco.method.vilaco import ViLaCo
 from vilaco.training.callbacks import LAST
+from vilaco.training.loaders import PlannedBatches, make_loader
 from vilaco.training.stage import StageConfig
 
 
@@ -96,25 +100,46 @@ class SelfForgedModule(L.LightningModule):
 
 
 class SaveStage(L.Callback):
-    """Every so many steps write ``last.ckpt`` for resuming; at the end of the stage, its averaged model."""
+    """Every so many steps write ``last.ckpt`` for resuming; at the end of the stage, its averaged model.
+
+    Ctrl-C ends the stage when the step it falls into is done and saved; pressed again, at once.
+    """
 
     def __init__(self, folder: Path, trained_with: dict[str, Any]) -> None:
         self.folder, self.trained_with = folder, trained_with
+        self.interrupted = False
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Take the first Ctrl-C as a request."""
+        with suppress(ValueError):  # only the main thread has signals
+            signal.signal(signal.SIGINT, self._interrupt)
+
+    def _interrupt(self, *_: Any) -> None:
+        self.interrupted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
         """Save when it is time."""
         assert isinstance(module, SelfForgedModule)
         step = trainer.global_step
-        if step % module.stage.save_every == 0 and step < module.stage.steps:
+        interrupted = trainer.strategy.reduce_boolean_decision(self.interrupted, all=False)  # by any process
+        if (interrupted or step % module.stage.save_every == 0) and step < module.stage.steps:
             trainer.save_checkpoint(self.folder / LAST)
         if step == module.stage.steps and trainer.is_global_zero:
             module.model.load_trainable_state(module.average.weights)
             save_checkpoint(module.model, self.folder / "model", trained_with=self.trained_with)
         if step == module.stage.steps:
             trainer.strategy.barrier("model written")  # the next stage of every process reads it
+        if interrupted:
+            raise KeyboardInterrupt
+
+    def on_exception(self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException) -> None:
+        """Save where an image cannot be read any more: the steps before it are done."""
+        if isinstance(exception, ImageError) and trainer.global_step and trainer.world_size == 1:
+            trainer.save_checkpoint(self.folder / LAST)
 
 
-class ForgedBatches(L.LightningDataModule):
+class ForgedBatches(PlannedBatches):
     """Loader of a stage, which goes on where the trainer is."""
 
     def __init__(self, examples: ForgedAndReal, *, steps: int, num_workers: int) -> None:
@@ -133,4 +158,4 @@ class ForgedBatches(L.LightningDataModule):
             rank=self.trainer.global_rank,
             world=self.trainer.world_size,
         )
-        return DataLoader(self.examples, batch_sampler=left, num_workers=self.num_workers)  # type: ignore[arg-type]
+        return make_loader(self.examples, left, num_workers=self.num_workers)

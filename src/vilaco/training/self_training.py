@@ -23,7 +23,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-import yaml
 from rich.progress import Progress
 
 from vilaco import __version__
@@ -33,10 +32,9 @@ from vilaco.data.loading import WeakRecord
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
 from vilaco.encoders import load_encoder
 from vilaco.encoders.base import VisionLanguageEncoder
-from vilaco.errors import ConfigError, DataError, ModelError
+from vilaco.errors import ConfigError, DataError, ImageError, ModelError
 from vilaco.evaluation.calibrate import calibrate, write_calibrated
 from vilaco.evaluation.image_metrics import ImageScores, image_auc
-from vilaco.files import write_atomically
 from vilaco.images import load_photo
 from vilaco.localizer import Localizer
 from vilaco.method.checkpoint import CONFIG, load_checkpoint
@@ -45,14 +43,16 @@ from vilaco.runtimes.torch import TorchRuntime
 from vilaco.training.callbacks import LAST, PREVIOUS, ProgressBar, StepLines, write_json
 from vilaco.training.recipe import Recipe, SelfTrainingConfig
 from vilaco.training.run import (
-    RECIPE_FILE,
     RUN_FILE,
     TrainingSummary,
-    check_folder,
+    begin,
+    check_same_images,
     is_first_process,
     make_trainer,
+    prepare_folder,
     quiet_lightning,
     read_images,
+    read_photos,
     run_trainer,
     split_held_out,
 )
@@ -146,7 +146,9 @@ def train_by_forging(
         progress: Where to show how far it is.
 
     Raises:
-        DataError: If fewer than 8 images can be read, or only one kind, or none of the segmentations fits.
+        DataError: If fewer than 8 images can be read, or only one kind, or none of the segmentations fits, or if the
+            images are not those that the run began with.
+        ImageError: If one cannot be read any more; the run can be resumed.
         ConfigError: If ``out`` holds another run and ``resume`` is off, or the other way round, or if ``photos``,
             ``segments`` or ``start_from`` are given anew on a resume.
         ModelError: If ``start_from`` does not fit.
@@ -156,7 +158,7 @@ def train_by_forging(
     assert isinstance(recipe.model, ViLaCoConfig), "the recipe has checked this"
     first = is_first_process()
     if first:
-        check_folder(out, resume=resume, started=RECIPE_FILE)
+        prepare_folder(out, resume=resume)
     if resume and (out / SOURCES_FILE).exists():
         if photos or segments or start_from:
             raise ConfigError(f"{out}: goes on with the photos, segments and model it began with; leave them out")
@@ -169,8 +171,14 @@ def train_by_forging(
     held_out: list[WeakRecord] = []
     if usable:
         keep, held_out = split_held_out(records, usable, share=settings.validation_share, seed=settings.seed)
-    forged_from, calibrating = split_photos(photos, share=settings.validation_share, seed=settings.seed)
-    facts = _facts(recipe, keep, held_out, [str(error) for error in skipped], forged_from, calibrating, start_from)
+    readable, unreadable = read_photos(photos, progress)
+    skipped += unreadable
+    forged_from, calibrating = split_photos(
+        [photo.path for photo in readable], share=settings.validation_share, seed=settings.seed
+    )
+    facts = _facts(recipe, keep, held_out, skipped, readable, len(calibrating), start_from)
+    if resume:
+        check_same_images(out, facts)
     encoder = (encoder or load_encoder(recipe.model.encoder)).to("cuda" if torch.cuda.is_available() else "cpu")
     own = {record.path.absolute() for record in keep if record.label == AUTHENTIC}
     hosts = sorted(set(forged_from) - {record.path.absolute() for record in held_out} | own)
@@ -179,8 +187,7 @@ def train_by_forging(
         _take_up(ViLaCo(recipe.model, encoder), start_from)  # likewise
     if first and not resume:
         write_json(out / SOURCES_FILE, _sources(photos, segments, start_from))
-        write_json(out / RUN_FILE, facts)
-        write_atomically(out / RECIPE_FILE, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode())
+        begin(out, recipe, facts)
 
     started = time.monotonic()
     previous = start_from
@@ -303,9 +310,9 @@ def _facts(
     recipe: Recipe,
     keep: Sequence[WeakRecord],
     held_out: Sequence[WeakRecord],
-    skipped: list[str],
-    photos: Sequence[Path],
-    calibrating: Sequence[Path],
+    skipped: Sequence[ImageError],
+    photos: Sequence[WeakRecord],
+    num_calibrating: int,
     start_from: Path | None,
 ) -> dict[str, Any]:
     hashes = sorted(f"{record.sha256} {record.label}" for record in [*keep, *held_out])
@@ -314,9 +321,10 @@ def _facts(
         "recipe": recipe.model_dump(mode="json"),
         "train_images": dict(Counter(f"label_{record.label}" for record in keep)),
         "validation_images": dict(Counter(f"label_{record.label}" for record in held_out)),
-        "photos": len(photos),
-        "calibration_photos": len(calibrating),
+        "photos": len(photos) - num_calibrating,
+        "calibration_photos": num_calibrating,
         "started_from": None if start_from is None else start_from.name,
-        "skipped_images": skipped,
+        "skipped_images": [str(error) for error in skipped],
         "data_sha256": hashlib.sha256("\n".join(hashes).encode()).hexdigest(),
+        "photos_sha256": hashlib.sha256("\n".join(sorted(photo.sha256 for photo in photos)).encode()).hexdigest(),
     }

@@ -32,6 +32,7 @@ class PhotoPool:
             groups, at least 2.
         max_side: Photos are shrunk to this long side, in pixels.
         cached: Photos kept decoded; 32 photos of the default size need at most 100 MB.
+        must_read: Raise where a photo cannot be read, in place of leaving it out.
 
     Raises:
         DataError: If there are no photos, or ``segments`` has no segmentation of any of them.
@@ -45,6 +46,7 @@ class PhotoPool:
         group_size: int | None = None,
         max_side: int = 1024,
         cached: int = 32,
+        must_read: bool = False,
     ) -> None:
         self.paths = tuple(sorted({Path(path) for path in paths}, key=os.fspath))
         if not self.paths:
@@ -58,6 +60,7 @@ class PhotoPool:
         self._segments = _match_segments(self.paths, segments)
         self._max_side = max_side
         self._cached = cached
+        self._must_read = must_read
         self._pixels: OrderedDict[int, np.ndarray] = OrderedDict()
         self.unreadable: dict[int, str] = {}
 
@@ -70,6 +73,9 @@ class PhotoPool:
 
         Returns:
             Shape ``(H, W, 3)``, uint8 RGB; ``None`` if it cannot be used, and :attr:`unreadable` says why.
+
+        Raises:
+            ImageError: If it cannot be read and must be.
         """
         if index in self.unreadable:
             return None
@@ -79,6 +85,8 @@ class PhotoPool:
         try:
             pixels = load_photo(self.paths[index]).pixels
         except ImageError as error:
+            if self._must_read:
+                raise
             self.unreadable[index] = error.reason
             return None
         if min(pixels.shape[:2]) < MIN_SIDE:
