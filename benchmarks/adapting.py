@@ -10,7 +10,8 @@ whatever its label, went through a random history of saves, crops and sizes. Eac
 the other kinds.
 
 ``--short`` is a first look: 60 steps at small sizes in place of the recipe's own, and fewer pictures. Takes up under
-``--runs`` what is done, and may be stopped. Writes ``adapting.csv`` and ``adapting.md`` to ``benchmarks/results/``.
+``--runs`` what is done, and may be stopped. ``--set`` tries other settings, to be chosen on other kinds than those
+reported. Writes ``adapting.csv`` and ``adapting.md``, or what ``--name`` says, to ``benchmarks/results/``.
 """
 
 import argparse
@@ -37,7 +38,7 @@ from vilaco.evaluation.localizer_predictor import LocalizerPredictor, model_prov
 from vilaco.evaluation.results import EvaluationReport
 from vilaco.files import write_atomically
 from vilaco.localizer import Localizer
-from vilaco.method.checkpoint import CONFIG
+from vilaco.method.checkpoint import CONFIG, CheckpointConfig
 from vilaco.runtimes.torch import TorchRuntime
 from vilaco.training.recipe import Recipe, load_recipe
 from vilaco.training.run import TrainingSummary
@@ -55,7 +56,6 @@ FIGURES = {
     "P-F1@0.5": ("wscl", "pixel_f1_per_image_mean"),
     "pixel AUC": ("full", "pixel_auc_per_image_mean"),
     "I-AUC": ("wscl", "image_auc"),
-    "found": ("wscl", "image_sensitivity"),
 }
 
 
@@ -88,10 +88,14 @@ class Photos:
     def _authentic(self, fold: int) -> list[Record]:
         return [record for record in self.folds[fold] if record.label == AUTHENTIC]
 
+    def to_adapt(self) -> list[Record]:
+        """Photos that the piles are made from."""
+        return self._authentic(0)[: 2 * PILE]
+
     def piles(self, kind: str, runs: Path) -> list[Record]:
         """Two piles to adapt with."""
-        photos = self._authentic(0)
-        manifest = write_piles(photos[:PILE], photos[PILE : 2 * PILE], kind, runs / "piles" / kind, seed=1, masks=False)
+        photos = self.to_adapt()
+        manifest = write_piles(photos[:PILE], photos[PILE:], kind, runs / "piles" / kind, seed=1, masks=False)
         return read_dataset(manifest)
 
     def to_calibrate(self) -> list[Path]:
@@ -149,13 +153,19 @@ def judge(name: str, model: Path, recipe: Recipe, records: Sequence[Record], dat
     return report
 
 
-def table(reports: Sequence[EvaluationReport]) -> list[str]:
+def table(reports: Sequence[EvaluationReport], models: dict[str, Path]) -> list[str]:
     """One line a model."""
-    lines = ["| model | " + " | ".join(FIGURES) + " | false alarms |", "|---" * (len(FIGURES) + 2) + "|"]
+    columns = [*FIGURES, "found", "false alarms"]
+    lines = [f"| model | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for report in reports:
+        config = CheckpointConfig.model_validate_json((models[report.method] / CONFIG).read_bytes())
+        assert config.calibration is not None
+        decision = config.calibration.thresholds().decision
         cells = [cell(report[profile][name]) for profile, name in FIGURES.values()]
-        alarms = 1 - report["wscl"]["image_specificity"].value
-        lines.append(f"| {report.method} | {' | '.join(cells)} | {alarms:.3f} |")
+        for label in (TAMPERED, AUTHENTIC):
+            called = [row.detection_score > decision for row in report.images if row.label == label]
+            cells.append(f"{sum(called)} of {len(called)}")
+        lines.append(f"| {report.method} | {' | '.join(cells)} |")
     return lines
 
 
@@ -182,8 +192,11 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["smoothing", "warp"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--short", action="store_true", help="fewer steps, small pictures")
+    parser.add_argument("--set", action="append", default=[], dest="settings", help="a setting of the recipe")
+    parser.add_argument("--name", default="adapting", help="of the result files")
     arguments = parser.parse_args()
-    runs, settings = arguments.runs, SHORT if arguments.short else ()
+    runs = arguments.runs / ("short" if arguments.short else "whole")
+    settings = [*(SHORT if arguments.short else ()), *arguments.settings]
     counts = {"calibrating": 24, "judged": 40, "kept": 25} if arguments.short else {}
     photos = Photos(arguments.data, **counts)
     recipe = load_recipe("default", overrides=settings)
@@ -192,7 +205,7 @@ def main() -> None:
     for seed in arguments.seeds:
         for kind in arguments.kinds:
             seeded = load_recipe("default", overrides=[*settings, f"training.seed={seed}"])
-            name = f"adapted to {kind}, seed {seed}"
+            name = ", ".join([f"adapted to {kind}", f"seed {seed}", *arguments.settings])
             runs_of[name] = runs / name
             trained = train_once(photos.piles(kind, runs), seeded, runs_of[name], run=adapt)
             models[name] = calibrated(trained, photos.to_calibrate(), recipe)
@@ -201,26 +214,28 @@ def main() -> None:
         data: [judge(name, model, recipe, records, data, runs) for name, model in models.items()]
         for data, records in sets.items()
     }
-    save_figures([report for of_set in reports.values() for report in of_set], "adapting")
+    save_figures([report for of_set in reports.values() for report in of_set], arguments.name)
     spent = {name: float((folder / SECONDS).read_text()) for name, folder in runs_of.items()}
     words = ["DATA" if word == str(arguments.data) else word for word in sys.argv[1:]]
     command = shlex.join(["python", "benchmarks/adapting.py", *words])
     assert recipe.self_training is not None
     text = f"""# Adapting the shipped model to kinds of forgery it has not seen
 
-`{command}`. Encoder `embedded`, model `{SHIPPED}`. {PILE} authentic and {PILE} tampered pictures to adapt
-with, image labels only, {recipe.self_training.round.steps} steps; judged on {photos.judged} other authentic
-pictures and their tampered twins, of other scenes. The adapted models are calibrated on {photos.calibrating} authentic
-photos. P-F1, I-AUC, found (share of tampered pictures called tampered) and false alarms (of authentic ones) by profile
-`wscl`, pixel AUC per tampered image, then the mean; in brackets bootstrap 95% intervals over images.
+    {command}
+
+Encoder `embedded`, model `{SHIPPED}`. {PILE} authentic and {PILE} tampered pictures to adapt with, image labels only,
+{recipe.self_training.round.steps} steps; judged on {photos.judged} other authentic pictures and their tampered twins,
+of other scenes. The adapted models are calibrated on {photos.calibrating} authentic photos. P-F1 and I-AUC by profile
+`wscl`, pixel AUC per tampered image, then the mean; in brackets bootstrap 95% intervals over images. Found and false
+alarms: tampered and authentic pictures called tampered at each model's own threshold.
 """
     for data, of_set in reports.items():
-        text += f"\n## {data}\n\n" + "\n".join(table(of_set)) + "\n"
+        text += f"\n## {data}\n\n" + "\n".join(table(of_set, models)) + "\n"
     text += "\n## Without the forgery\n\n"
     text += "\n".join(background_lines(photos, models, arguments.kinds, recipe, runs)) + "\n"
     text += "\n## Processor time of adapting\n\n"
     text += "\n".join(f"- {name}: {seconds:.0f} s" for name, seconds in spent.items()) + "\n"
-    write_atomically(RESULTS / "adapting.md", text.encode())
+    write_atomically(RESULTS / f"{arguments.name}.md", text.encode())
     print(text)
 
 
