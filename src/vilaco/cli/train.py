@@ -14,7 +14,9 @@ def train(
         help="A folder with authentic/ and tampered/, a manifest, or any data set vilaco reads.",
         show_default=False,
     ),
-    recipe: str | None = typer.Option(None, "--recipe", "-r", help="A recipe's name or a YAML file.  [default: paper]"),
+    recipe: str | None = typer.Option(
+        None, "--recipe", "-r", help="A recipe's name or a YAML file.  [default: paper; with --from: default]"
+    ),
     out: Path = typer.Option(Path("runs/vilaco"), "--out", "-o", help="Run folder."),
     settings: list[str] = typer.Option([], "--set", help="Override a setting: section.key=value. Repeatable."),
     without: list[str] = typer.Option(
@@ -50,6 +52,8 @@ def train(
 
         vilaco train photos/ --recipe default --photos holiday/ --out runs/mine
 
+        vilaco train photos/manifest.csv --from research --out runs/mine
+
         vilaco train photos/ --out runs/mine --resume
     """
     console.require("train", "torch", "transformers", "lightning")
@@ -66,7 +70,7 @@ def train(
         raise ConfigError("--resume goes on with the run's own recipe; leave out --recipe, --set and --without")
     if resume and not (out / RECIPE_FILE).is_file():
         raise ConfigError(f"{out}: nothing to resume, {RECIPE_FILE} is missing")
-    chosen = str(out / RECIPE_FILE) if resume else recipe or "paper"
+    chosen = str(out / RECIPE_FILE) if resume else recipe or ("default" if start_from else "paper")
     checked = load_recipe(chosen, overrides=settings, without=without)
     if checked.self_training is None and (photos or segments or start_from):
         raise ConfigError(f"--photos, --segments and --from are for recipes that forge; {checked.name} does not")
