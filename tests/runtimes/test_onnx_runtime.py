@@ -83,15 +83,17 @@ def test_files_that_are_no_models_get_one_clear_line(
     whole = (exported_pixel_model / "model.onnx").read_bytes()
     for broken in (b"", b"no model", whole[: len(whole) // 2]):
         assert "ONNX Runtime cannot load it" in refused("model.onnx", broken)
-        assert "ONNX Runtime cannot load it" in refused("front_end.onnx", broken)
+        for beside in ("encoder.onnx", "front_end.onnx"):
+            assert "ONNX Runtime cannot load it" in refused(beside, broken)
     assert "was not written by vilaco export" in refused("model.onnx", foreign_model())
-    assert "was not written by vilaco export" in refused("front_end.onnx", foreign_model())
-    assert "needs front_end.onnx beside it" in refused("front_end.onnx", None)
     graph = exported_pixel_model / "model.onnx"
     assert "its metadata does not fit, vilaco_version" in refused("model.onnx", with_metadata(graph, "{}"))
     assert "its metadata does not fit" in refused("model.onnx", with_metadata(graph, "no JSON"))
     other = (exported_tiny_model / "model.onnx").read_bytes()
-    assert "belongs to another model.onnx" in refused("front_end.onnx", other)
+    for beside in ("encoder.onnx", "front_end.onnx"):
+        assert "was not written by vilaco export" in refused(beside, foreign_model())
+        assert f"needs {beside} beside it" in refused(beside, None)
+        assert "belongs to another model.onnx" in refused(beside, other)
 
 
 def test_threads_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,12 +72,12 @@ def test_a_model_of_views_takes_batches(tiny_model: Path, exported_tiny_model: P
 
 def test_the_folder_is_whole_and_says_where_it_comes_from(pixel_model: Path, exported_pixel_model: Path) -> None:
     names = sorted(path.name for path in exported_pixel_model.iterdir())
-    assert names == ["README.md", "config.json", "front_end.onnx", "model.onnx"]
+    assert names == ["README.md", "config.json", "encoder.onnx", "front_end.onnx", "model.onnx"]
     trained, exported = (Localizer.load(folder) for folder in (pixel_model, exported_pixel_model))
     assert isinstance(exported.runtime, OnnxRuntime)
     assert (exported.fingerprint, exported.encoder_name) == (trained.fingerprint, trained.encoder_name)
     assert exported.runtime.image_size == 64
-    for name in ("front_end.onnx", "model.onnx"):
+    for name in ("encoder.onnx", "front_end.onnx", "model.onnx"):
         data = (exported_pixel_model / name).read_bytes()
         assert b"site-packages" not in data  # the exporter's notes name source files
         assert str(pixel_model).encode() not in data

@@ -147,7 +147,7 @@ class BlockEvidence(nn.Module):
     def __init__(self, kinds: tuple[ResidualKind, ...]) -> None:
         super().__init__()
         self.kinds = kinds
-        self.register_buffer("dct", dct_matrix(), persistent=False)
+        self.register_buffer("dct", dct_matrix().reshape(64, 1, BLOCK, BLOCK), persistent=False)
         steps = [
             torch.stack([quantisation_table(kind, quality) for kind in ("luma", "chroma", "chroma")])
             for quality in GHOST_QUALITIES
@@ -160,46 +160,44 @@ class BlockEvidence(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Measure; RGB in [0, 255], ``(B, 3, 8h, 8w)``, to ``(B, out_channels, h, w)``, values of the order of 1."""
         ycc = to_ycc(pixels)
-        blocks = F.pixel_unshuffle(ycc, BLOCK).unflatten(1, (3, BLOCK * BLOCK))  # (B, 3, 64, h, w)
-        coefficients = (self.get_buffer("dct") @ blocks.flatten(3)).unflatten(3, blocks.shape[3:])
+        coefficients = F.conv2d(ycc.flatten(0, 1)[:, None], self.get_buffer("dct"), stride=BLOCK).unflatten(0, (-1, 3))
+        magnitudes = coefficients.abs()  # (B, 3, 64, h, w)
         energy = coefficients[:, 0, 1:].square().mean(dim=1, keepdim=True)
         parts = [coefficients[:, :, 0] / 512.0, energy.add(1.0).log() / 4.0]
         if "dct" in self.kinds:
-            magnitudes = coefficients.abs().add(1.0).log() / 2.0
             chroma = magnitudes[:, 1:].index_select(2, self.get_buffer("chroma"))
-            parts += [magnitudes[:, 0], chroma.flatten(1, 2)]
+            parts.append(torch.cat([magnitudes[:, 0], chroma.flatten(1, 2)], dim=1).add(1.0).log() / 2.0)
         if "ghosts" in self.kinds:
-            parts.append(self._ghosts(coefficients))
+            parts.append(self._ghosts(magnitudes))
+        residuals = [residual.abs() for residual in high_pass_residuals(ycc)]
         if "noise" in self.kinds:
-            parts.append(self._noise(ycc))
+            parts.append(self._noise(residuals))
         if "grid" in self.kinds:
-            parts.append(self._grid(ycc[:, :1]))
+            parts.append(self._grid(residuals[2][:, 0], residuals[3][:, 0]))
         return torch.cat(parts, dim=1)
 
-    def _ghosts(self, coefficients: Tensor) -> Tensor:
+    def _ghosts(self, magnitudes: Tensor) -> Tensor:
         """Share of a quantisation step, 0 to 1/2, by which a block misses the steps' multiples, ``(B, 18, h, w)``.
 
         Weighted by the coefficients' own size: those that round to zero would say how flat the block is.
         """
         parts = []
         for steps in self.get_buffer("steps"):
-            units = coefficients / steps
-            weight = (units.abs() - 0.5).clamp(0.0, 1.0)
+            units = magnitudes / steps
+            weight = (units - 0.5).clamp(0.0, 1.0)
             missed = (units - units.round()).abs()
             parts.append((missed * weight).sum(dim=2) / (weight.sum(dim=2) + 0.5))
         return torch.cat(parts, dim=1) * 2.0
 
-    def _noise(self, ycc: Tensor) -> Tensor:
-        residuals = [residual.abs() for residual in high_pass_residuals(ycc)]
+    def _noise(self, residuals: list[Tensor]) -> Tensor:
         magnitudes = torch.cat([block_means(residual) for residual in residuals], dim=1).add(0.1).log() / 2.0
-        flat = [block_means((1.0 - residual).clamp_min(0.0)) for residual in residuals]
-        return torch.cat([magnitudes, *flat], dim=1)
+        flat = 1.0 - torch.cat([block_means(residual.clamp_max(1.0)) for residual in residuals], dim=1)
+        return torch.cat([magnitudes, flat], dim=1)
 
-    def _grid(self, luma: Tensor) -> Tensor:
-        _, _, across, down, _ = high_pass_residuals(luma)
-        batch, _, height, width = luma.shape
+    def _grid(self, across: Tensor, down: Tensor) -> Tensor:
+        batch, height, width = across.shape
         blocks = (batch, height // BLOCK, BLOCK, width // BLOCK, BLOCK)
-        across, down = (second.abs().clamp_max(TRUNCATION).reshape(blocks) for second in (across, down))
+        across, down = (second.clamp_max(TRUNCATION).reshape(blocks) for second in (across, down))
         columns, rows = across.mean(dim=2).permute(0, 3, 1, 2), down.mean(dim=4).permute(0, 2, 1, 3)
         phases = torch.cat([columns, rows], dim=1)  # (B, 16, h, w)
         return phases.add(0.1).log() / 2.0

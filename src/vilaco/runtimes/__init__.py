@@ -10,11 +10,11 @@ import numpy as np
 from vilaco.calibration import Calibration
 from vilaco.errors import ModelError
 
-GRAPH, FRONT_END = "model.onnx", "front_end.onnx"
-"""Files of an exported model; the second only where it reads the stored pixels."""
+GRAPH, ENCODER, FRONT_END = "model.onnx", "encoder.onnx", "front_end.onnx"
+"""Files of an exported model; the last two only where it reads the stored pixels."""
 WEIGHTS = "model.safetensors"
 """File of a model that PyTorch runs."""
-MODEL_FILES = (GRAPH, FRONT_END, WEIGHTS)
+MODEL_FILES = (GRAPH, ENCODER, FRONT_END, WEIGHTS)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """Run an exported model with ONNX Runtime: NumPy in, NumPy out, no PyTorch.
 
-A model is ``model.onnx`` and, where it reads the stored pixels, ``front_end.onnx``, which goes over the photo in tiles.
-Both take pixels as they are decoded; all that is computed from them lies in the graphs. Each carries one JSON text
-under the metadata key ``vilaco``: :class:`ExportedModel`.
+A model is ``model.onnx``. Where it reads the stored pixels, ``front_end.onnx`` goes over them in tiles, beside it
+``encoder.onnx`` over the whole picture squashed to a view, and ``model.onnx`` on from there. All take pixels as they
+are decoded; all that is computed from them lies in the graphs. Each carries one JSON text under the metadata key
+``vilaco``: :class:`ExportedModel`.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from vilaco.calibration import Calibration
 from vilaco.errors import ConfigError, ModelError
 from vilaco.matching import self_matches
-from vilaco.runtimes import FRONT_END, GRAPH, RuntimeOutput
+from vilaco.runtimes import ENCODER, FRONT_END, GRAPH, RuntimeOutput
 from vilaco.runtimes.tiles import fill_in_tiles
 
 METADATA_KEY = "vilaco"
@@ -81,30 +82,24 @@ class OnnxRuntime:
     """An exported model behind the runtime contract.
 
     Args:
-        model: ``model.onnx``, a file or its bytes.
-        front_end: ``front_end.onnx``, likewise, where the model reads the stored pixels.
+        files: Graphs by name, each a path or the file's bytes: ``model.onnx`` and, where the model reads the stored
+            pixels, ``encoder.onnx`` and ``front_end.onnx``.
         threads: Cores to use; ``VILACO_THREADS`` or all of them if ``None``.
 
     Raises:
         ConfigError: If ``VILACO_THREADS`` is no whole number above 0.
-        ModelError: If a graph is damaged, was not exported by vilaco, or the two do not belong together.
+        ModelError: If a graph is missing, damaged, was not exported by vilaco, or belongs to another model.
     """
 
-    def __init__(
-        self, model: Path | bytes, front_end: Path | bytes | None = None, *, threads: int | None = None
-    ) -> None:
+    def __init__(self, files: Mapping[str, Path | bytes], *, threads: int | None = None) -> None:
         threads = threads or thread_count()
-        self._model, self.exported = _open(model, GRAPH, threads)
-        self._front_end: onnxruntime.InferenceSession | None = None
-        if self.exported.front_end is not None:
-            if front_end is None:
-                raise ModelError(f"{_name(model, GRAPH)}: needs {FRONT_END} beside it, which is missing")
-            self._front_end, its = _open(front_end, FRONT_END, threads=1)  # a tile a core
-            if its != self.exported:
-                raise ModelError(f"{_name(front_end, FRONT_END)}: belongs to another {GRAPH}")
+        self._model, self.exported = _open(files, GRAPH, threads)
+        self.reads_pixels = self.exported.front_end is not None
+        if self.reads_pixels:
+            self._encoder = self._beside(files, ENCODER, threads)
+            self._front_end = self._beside(files, FRONT_END, threads=1)  # a tile a core
             self._pool = ThreadPoolExecutor(threads, thread_name_prefix="vilaco")
         self.image_size = self.exported.image_size
-        self.reads_pixels = self.exported.front_end is not None
         self.fingerprint = self.exported.weights_sha256
         self.encoder_name = self.exported.encoder_name
         self.calibration = self.exported.calibration
@@ -112,8 +107,16 @@ class OnnxRuntime:
     @classmethod
     def load(cls, folder: Path, *, threads: int | None = None) -> "OnnxRuntime":
         """Load a model folder; raises as the class does."""
-        front_end = folder / FRONT_END
-        return cls(folder / GRAPH, front_end if front_end.is_file() else None, threads=threads)
+        beside = {name: folder / name for name in (ENCODER, FRONT_END) if (folder / name).is_file()}
+        return cls({GRAPH: folder / GRAPH, **beside}, threads=threads)
+
+    def _beside(self, files: Mapping[str, Path | bytes], name: str, threads: int) -> onnxruntime.InferenceSession:
+        if name not in files:
+            raise ModelError(f"{_name(files, GRAPH)}: needs {name} beside it, which is missing")
+        session, its = _open(files, name, threads)
+        if its != self.exported:
+            raise ModelError(f"{_name(files, name)}: belongs to another {GRAPH}")
+        return session
 
     def __call__(self, views: np.ndarray, pixels: Sequence[np.ndarray]) -> RuntimeOutput:
         """Run on RGB images; see :class:`vilaco.runtimes.Runtime`."""
@@ -128,33 +131,36 @@ class OnnxRuntime:
         )
 
     def inputs(self, view: np.ndarray, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        """What ``model.onnx`` takes, from one picture of any size that went through the front end in tiles.
+        """What ``model.onnx`` takes: one picture of any size after encoder, matching, and front end in tiles.
+
+        The three need nothing of each other, so each fills the cores that another leaves idle.
 
         Args:
             view: Shape ``(1, S, S, 3)``, uint8.
             pixels: Shape ``(H, W, 3)``, uint8.
         """
-        front_end, tiles = self._front_end, self.exported.front_end
-        assert front_end is not None
+        tiles = self.exported.front_end
         assert tiles is not None
         height, width = pixels.shape[:2]
         padded = np.pad(pixels, ((0, -height % tiles.block), (0, -width % tiles.block), (0, 0)), mode="edge")
         size = padded.shape[:2]
         matching = self._pool.submit(self_matches, pixels) if self.exported.reads_matches else None
+        encoding = self._pool.submit(self._encoder.run, None, {"views": view})
         fine, cells = (
             np.empty((1, channels, size[0] // stride, size[1] // stride), np.float32)
             for stride, channels in tiles.channels.items()
         )
         fill_in_tiles(
             (fine, cells),
-            lambda rows, columns: front_end.run(None, {"pixels": padded[rows, columns]}),
+            lambda rows, columns: self._front_end.run(None, {"pixels": padded[rows, columns]}),
             size,
             tile=TILE,
             halo=tiles.halo,
             run=self._pool.map,
         )
         matches = {} if matching is None else {"matches": matching.result()[None]}
-        return {"views": view, "pixels": pixels, "fine": fine, "cells": cells, **matches}
+        [patch_features] = encoding.result()
+        return {"patch_features": patch_features, "pixels": pixels, "fine": fine, "cells": cells, **matches}
 
 
 def thread_count() -> int:
@@ -171,27 +177,29 @@ def thread_count() -> int:
     return int(asked)
 
 
-def _open(source: Path | bytes, name: str, threads: int) -> tuple[onnxruntime.InferenceSession, ExportedModel]:
+def _open(
+    files: Mapping[str, Path | bytes], name: str, threads: int
+) -> tuple[onnxruntime.InferenceSession, ExportedModel]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _ERRORS_ONLY
     options.enable_mem_pattern = False  # one block for all of a photo; saves no time, and costs a third more memory
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leaves idle cores to other programs
     try:
-        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(files[name], options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own have no common base
         reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"{_name(source, name)}: ONNX Runtime cannot load it ({reason})") from None
+        raise ModelError(f"{_name(files, name)}: ONNX Runtime cannot load it ({reason})") from None
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:
-        raise ModelError(f"{_name(source, name)}: was not written by vilaco export")
+        raise ModelError(f"{_name(files, name)}: was not written by vilaco export")
     try:
         return session, ExportedModel.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        raise ModelError(f"{_name(source, name)}: its metadata does not fit, {field}: {first['msg']}") from None
+        raise ModelError(f"{_name(files, name)}: its metadata does not fit, {field}: {first['msg']}") from None
 
 
-def _name(source: Path | bytes, name: str) -> str:
-    return name if isinstance(source, bytes) else str(source)
+def _name(files: Mapping[str, Path | bytes], name: str) -> str:
+    return name if isinstance(files[name], bytes) else str(files[name])

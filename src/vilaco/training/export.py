@@ -2,7 +2,7 @@
 
 The frozen encoder and the text features, which no picture changes, lie in the graphs, and so does all that is computed
 from pixels; ``vilaco.runtimes.onnx`` says what else a file holds. Weights of the front end, which tells grey level 200
-from 201, stay float32. Behind it large ones are stored as float16, half the size, and computed with as float32.
+from 201, stay float32. Elsewhere large ones are stored as float16, half the size, and computed with as float32.
 """
 
 import io
@@ -30,7 +30,7 @@ from vilaco.method.checkpoint import CONFIG
 from vilaco.method.network import PatchNetwork
 from vilaco.method.residuals import BLOCK, FINE, HALO
 from vilaco.method.vilaco import ViLaCo
-from vilaco.runtimes import FRONT_END, GRAPH, Runtime
+from vilaco.runtimes import ENCODER, FRONT_END, GRAPH, Runtime
 from vilaco.runtimes.onnx import METADATA_KEY, ExportedModel, OnnxRuntime, TiledFrontEnd
 from vilaco.runtimes.torch import TorchRuntime
 from vilaco.training.compress import compute_in_int8, store_as_float16
@@ -49,7 +49,8 @@ MAX_DIFFERENCES = {
 PREPROCESSING = (
     "views: whole pictures squashed to (image_size, image_size) by area, bilinearly where they grow; RGB uint8, "
     "(B, S, S, 3). pixels: the stored pixels, RGB uint8, (H, W, 3); for front_end.onnx the last row and column are "
-    "repeated until both sides are whole blocks. matches: vilaco.matching.self_matches of the stored pixels."
+    "repeated until both sides are whole blocks. matches: vilaco.matching.self_matches of the stored pixels. "
+    "patch_features, fine, cells: as encoder.onnx and front_end.onnx give them."
 )
 
 
@@ -79,20 +80,30 @@ class FrontEndTile(nn.Module):
         return self.front_end(pixels.permute(2, 0, 1)[None].float())
 
 
-class BehindFrontEnd(nn.Module):
-    """Everything behind the front end, on one whole picture; of its stored pixels the size is looked at."""
+class EncodedView(nn.Module):
+    """The frozen encoder on views, ``(1, S, S, 3)`` uint8 to patch features ``(1, N, D)``."""
+
+    def __init__(self, network: ViLaCo) -> None:
+        super().__init__()
+        self.encoder = network.encoder
+
+    def forward(self, views: Tensor) -> Tensor:
+        """Look at views."""
+        return self.encoder.encode_patches(_unit_range(views))
+
+
+class BehindBoth(nn.Module):
+    """Everything behind encoder and front end, on one whole picture; of its stored pixels the size is looked at."""
 
     def __init__(self, network: ViLaCo) -> None:
         super().__init__()
         self.network = network
 
     def forward(
-        self, views: Tensor, pixels: Tensor, fine: Tensor, cells: Tensor, matches: Tensor | None = None
+        self, patch_features: Tensor, pixels: Tensor, fine: Tensor, cells: Tensor, matches: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Go on from the front end's maps."""
-        view = _unit_range(views)
+        """Go on from the encoder's features and the front end's maps."""
         native = self.network.native_features(fine, cells, matches)
-        patch_features = self.network.encoder.encode_patches(view)
         output = self.network.forward_patches(patch_features, (pixels.shape[0], pixels.shape[1]), native)
         return output.detection_scores, output.localization_logits
 
@@ -149,14 +160,14 @@ def export_model(folder: Path, out: Path, *, int8_photos: Sequence[Path] = ()) -
     except torch.onnx.OnnxExporterError as error:
         raise ModelError(f"{folder}: PyTorch cannot export it ({str(error).splitlines()[0]})") from error
     files = _finish(graphs, metadata)
-    exported = OnnxRuntime(files[GRAPH], files.get(FRONT_END))
+    exported = OnnxRuntime(files)
     found = _agreed(folder, runtime, exported, parity_pictures())
     if int8_photos:
         inputs = (_inputs(exported, load_photo(path).pixels) for path in int8_photos)
         with quiet():
             graphs[GRAPH] = compute_in_int8(graphs[GRAPH], inputs, chosen=_goes_over_pixels)
         files = _finish(graphs, metadata.model_copy(update={"precision": "int8"}))
-        exported = OnnxRuntime(files[GRAPH], files[FRONT_END])
+        exported = OnnxRuntime(files)
         found = _agreed(folder, runtime, exported, (load_photo(path).pixels for path in int8_photos))
     for name in (CARD, CONFIG):
         if (folder / name).is_file():
@@ -230,13 +241,14 @@ def _trace(network: PatchNetwork) -> dict[str, onnx.ModelProto]:
     rows, columns = 24, 40  # in blocks; of a size that nothing else has
     tile = {"pixels": torch.zeros(rows * BLOCK, columns * BLOCK, 3, dtype=torch.uint8)}
     h, w = Dim("h", min=1), Dim("w", min=1)
-    front_end = FrontEndTile(network)
+    front_end, encoder = FrontEndTile(network), EncodedView(network)
     fine, cells = front_end(**tile)
     maps = {"fine": fine, "cells": cells}
-    inputs = {"views": torch.zeros(1, side, side, 3, dtype=torch.uint8), "pixels": tile["pixels"][:-3, :-5], **maps}
+    view = {"views": torch.zeros(1, side, side, 3, dtype=torch.uint8)}
+    inputs = {"patch_features": encoder(**view), "pixels": tile["pixels"][:-3, :-5], **maps}
     scale = BLOCK // FINE
     shapes = {
-        "views": None,
+        "patch_features": None,
         "pixels": {0: Dim("H", min=1), 1: Dim("W", min=1)},
         "fine": {2: scale * h, 3: scale * w},
         "cells": {2: h, 3: w},
@@ -244,8 +256,9 @@ def _trace(network: PatchNetwork) -> dict[str, onnx.ModelProto]:
     if network.reads_matches:
         inputs["matches"], shapes["matches"] = torch.zeros(1, CHANNELS, rows, columns), {2: h, 3: w}
     return {
+        ENCODER: _to_onnx(encoder, view, {"views": None}, ["patch_features"]),
         FRONT_END: _to_onnx(front_end, tile, {"pixels": {0: BLOCK * h, 1: BLOCK * w}}, list(maps)),
-        GRAPH: _to_onnx(BehindFrontEnd(network), inputs, shapes, names),
+        GRAPH: _to_onnx(BehindBoth(network), inputs, shapes, names),
     }
 
 
@@ -273,7 +286,7 @@ def _finish(graphs: dict[str, onnx.ModelProto], metadata: ExportedModel) -> dict
     files = {}
     for name, graph in graphs.items():
         model = onnx.ModelProto.FromString(graph.SerializeToString())
-        if name == GRAPH:
+        if name != FRONT_END:
             store_as_float16(model)
         for part in (model.graph, *model.graph.node, *model.graph.value_info):
             del part.metadata_props[:]
