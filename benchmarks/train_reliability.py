@@ -70,8 +70,8 @@ FORGING = {
     "model.native_decoder": "{token_channels: 8, channels: 16, fine_channels: 8}",
     "self_training.stream.batch_size": "6",
     "self_training.stream.sizes": "[[64, 96], [96, 64]]",
-    "self_training.forged": "{steps: 16, warmup_steps: 2, save_every: 5}",
-    "self_training.round": "{steps: 8, warmup_steps: 2, save_every: 5}",
+    "self_training.forged": "{steps: 40, warmup_steps: 2, save_every: 3}",
+    "self_training.round": "{steps: 24, warmup_steps: 2, save_every: 3}",
 }
 COURSES: dict[str, tuple[str, dict[str, str]]] = {
     "paper": ("paper", {**PAPER, "training.cache_views": "2"}),
