@@ -1,4 +1,4 @@
-"""The photos that weights `default` were forged from: 87 photographs whose licences permit any use.
+"""The photos that weights `free` were forged from: 87 photographs whose licences permit any use.
 
     apt-get download budgie-backgrounds ukui-wallpapers mate-backgrounds …   # the packages that the table names
     python benchmarks/free_photos.py PACKAGES OUT

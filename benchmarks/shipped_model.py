@@ -2,7 +2,7 @@
 
     python benchmarks/shipped_model.py ../shared/data --free-photos FOLDER
 
-The network of recipe `default`, trained on self-made forgeries from authentic photos alone: weights `default` on
+The network of recipe `default`, trained on self-made forgeries from authentic photos alone: weights `free` on
 photos of a free licence that ``free_photos.py`` gathers, in one stage; `research` on bsds500, imagenet_sample and
 casia2_au, in two, the learning rate falling to zero in each. Neither has seen an image of the sets they judge:
 casia1_dev, micc_f220 and comofod_50. Beside them two rounds of self-training from `research` on casia1_dev, with image
@@ -63,7 +63,7 @@ FORGED_ON = load_recipe(
 )
 ROUNDS = load_recipe("default", overrides=["self_training.rounds=2"])
 SMALL = "0.75x, JPEG 80"
-JUDGES = {"default": "`default`", "research": "`research`", "self-trained": "two rounds on, out of fold"}
+JUDGES = {"free": "`free`", "research": "`research`", "self-trained": "two rounds on, out of fold"}
 
 
 def shrink(photo: Photo) -> Photo:
@@ -202,14 +202,14 @@ def main() -> None:
     begun = train_once([], FORGED, runs / "forged", run=partial(forge, data, None))
     forged = train_once([], FORGED_ON, runs / "forged_on", run=partial(forge, data, begun))
     out_of_fold(data, runs, forged)
-    models = {"default": ship(free, runs / "default"), "research": ship(forged, runs / "research")}
+    models = {"free": ship(free, runs / "free_exported"), "research": ship(forged, runs / "research_exported")}
     if arguments.train_only:
         return
 
     rows: dict[str, Row] = {name: partial(shipped, model) for name, model in models.items()}
     rows["self-trained"] = partial(out_of_fold, data, runs, forged)
     datasets = {name: read_dataset(data / name) for name in (USERS, *OTHERS)}
-    pairs = [("default", USERS), ("research", USERS), ("self-trained", USERS)]
+    pairs = [("free", USERS), ("research", USERS), ("self-trained", USERS)]
     pairs += [(model, name) for name in OTHERS for model in models]
     reports = measure(rows, datasets, pairs, runs, jobs=arguments.jobs, files=CHANGES)
     save_figures(reports.values(), "shipped_model")

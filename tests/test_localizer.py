@@ -163,7 +163,7 @@ def test_unreadable_photos_and_models_are_named(localizer: Localizer, tiny_model
 
 
 def test_shipped_models_are_found_by_name() -> None:
-    assert [model.name for model in shipped_models()] == ["research"]
+    assert [model.name for model in shipped_models()] == ["free", "research"]
     assert find_model().folder.joinpath("README.md").is_file()
 
 

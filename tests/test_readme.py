@@ -22,7 +22,9 @@ def test_the_python_example_runs_and_prints_a_result(tmp_path: Path) -> None:
     assert len(list((tmp_path / "demo-out").iterdir())) == 3
 
 
-@pytest.mark.parametrize("page", ["README.md", "src/vilaco/weights/research/README.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", *(f"src/vilaco/weights/{name}/README.md" for name in ("free", "research"))]
+)
 def test_every_measured_row_is_in_the_results(page: str) -> None:
     tables = [ROOT / f"benchmarks/results/{name}.md" for name in ("compare", "shipped_model")]
     results = [line for table in tables for line in table.read_text().splitlines()]
