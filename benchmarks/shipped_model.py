@@ -202,7 +202,7 @@ def main() -> None:
     begun = train_once([], FORGED, runs / "forged", run=partial(forge, data, None))
     forged = train_once([], FORGED_ON, runs / "forged_on", run=partial(forge, data, begun))
     out_of_fold(data, runs, forged)
-    models = {"free": ship(free, runs / "free_exported"), "research": ship(forged, runs / "research_exported")}
+    models = {"free": ship(free, runs / "exported" / "free"), "research": ship(forged, runs / "exported" / "research")}
     if arguments.train_only:
         return
 
