@@ -96,7 +96,8 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
-        if error.status_code in (404, 405) and (methods := _methods(app, request)):
+        methods = _methods(app, request)
+        if error.status_code in (404, 405) and methods and request.method not in methods:
             error = HTTPException(405, headers={"Allow": ", ".join(sorted(methods))})
         code = HTTPStatus(error.status_code).name.lower()
         answer = ProblemError(error.status_code, code, str(error.detail))
