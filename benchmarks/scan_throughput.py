@@ -1,15 +1,15 @@
 """How fast `vilaco scan` is beside the model alone, and whether it counts right when it is killed.
 
-    python benchmarks/scan_throughput.py [--images 20000] [--kills 5] [--workers 2] [--ray-images 2000]
+    python benchmarks/scan_throughput.py [--images 2000] [--ray-images 2000] [--kill-images 20000] [--kills 5]
 
-Makes small JPEGs (384 x 256), then measures, with one thread a process throughout:
+Makes JPEGs of 384 x 256, then measures, with one thread a process throughout:
 
 - the model alone, before the local engine and after it: as many processes as workers judge decoded photos at the same
   time;
 - the local engine: from the first tenth of the rows to the last row, so without its start (given beside it);
 - Ray on this machine, likewise, on ``--ray-images``, which come in batches of 32: too few say nothing;
-- the same scan killed with SIGKILL ``--kills`` times at random moments and gone on with each time: how many images have
-  no row, or more than one, and how many files are not whole.
+- a scan of ``--kill-images`` of 96 x 64, masks and overlays kept, killed with SIGKILL ``--kills`` times at random
+  moments and gone on with each time: how many images have no row, or more than one, and how many files are not whole.
 
 Writes ``benchmarks/results/scan_throughput.json``.
 """
@@ -43,14 +43,16 @@ from vilaco.scan.worker import ONE_THREAD
 from vilaco.weights import DEFAULT
 
 RESULT = Path(__file__).parent / "results" / "scan_throughput.json"
-SIZE = (256, 384)
+SIZE, SMALL = (256, 384), (64, 96)
+KEEP_ABOVE = 0.1  # about half of the small ones score higher
 
 
-def make_photos(folder: Path, count: int) -> None:
+def make_photos(folder: Path, count: int, size: tuple[int, int] = SIZE) -> None:
+    folder.mkdir()
     rng = np.random.default_rng(0)
     for index in range(count):
-        coarse = rng.integers(0, 256, (SIZE[0] // 8, SIZE[1] // 8, 3), dtype=np.uint8)
-        pixels = cv2.resize(coarse, SIZE[::-1], interpolation=cv2.INTER_CUBIC)
+        coarse = rng.integers(0, 256, (size[0] // 8, size[1] // 8, 3), dtype=np.uint8)
+        pixels = cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)
         pixels = cv2.add(pixels, rng.integers(0, 8, pixels.shape, dtype=np.uint8))
         file = folder / f"{index // 1000:03d}" / f"{index:06d}.jpg"
         file.parent.mkdir(exist_ok=True)
@@ -112,7 +114,7 @@ def throughput(folder: Path, out: Path, engine: Engine, workers: int, model: str
 def killed(folder: Path, out: Path, kills: int, workers: int, model: str, seconds: float) -> dict[str, Any]:
     """Scan, killed at random moments of the ``seconds`` that it takes undisturbed."""
     command = [sys.executable, "-m", "vilaco", "scan", str(folder), "--out", str(out), "--model", model]
-    command += ["--workers", str(workers)]
+    command += ["--workers", str(workers), "--keep-above", str(KEEP_ABOVE)]
     dice, moments = random.Random(0), []
     for _ in range(kills):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -130,6 +132,7 @@ def killed(folder: Path, out: Path, kills: int, workers: int, model: str, second
     paths = {path.relative_to(folder).as_posix() for path in folder.rglob("*.jpg")}
     pictures = [path for name in ("masks", "overlays") for path in (out / name).rglob("*") if path.is_file()]
     return {
+        "photo": f"{SMALL[1]} x {SMALL[0]} JPEG",
         "images": len(paths),
         "killed_after_seconds": moments,
         "last_exit_code": final.returncode,
@@ -144,8 +147,9 @@ def killed(folder: Path, out: Path, kills: int, workers: int, model: str, second
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Throughput of a scan, and what kills leave.")
-    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--images", type=int, default=2_000)
     parser.add_argument("--ray-images", type=int, default=2_000)
+    parser.add_argument("--kill-images", type=int, default=20_000)
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--model", default=DEFAULT)
@@ -155,21 +159,24 @@ def main() -> None:
     if options.alone:
         return judge_alone(options.alone, options.images, options.model)
     with tempfile.TemporaryDirectory() as temporary:
-        folder, part = Path(temporary, "photos"), Path(temporary, "part")
-        folder.mkdir()
-        part.mkdir()
+        folder, part, small = (Path(temporary, name) for name in ("photos", "part", "small"))
         make_photos(folder, options.images)
         make_photos(part, options.ray_images)
+        make_photos(small, options.kill_images, SMALL)
         few = min(options.images, 300)
         before = model_alone(folder, few, options.workers, options.model)
         local = throughput(folder, Path(temporary, "local"), "local", options.workers, options.model)
         after = model_alone(folder, few, options.workers, options.model)
         ray = throughput(part, Path(temporary, "ray"), "ray", options.workers, options.model)
-        seconds = local["seconds_in_all"]
-        kills = killed(folder, Path(temporary, "killed"), options.kills, options.workers, options.model, seconds)
+        sample = Path(temporary, "sample")
+        make_photos(sample, options.kill_images // 20, SMALL)
+        rate = throughput(sample, Path(temporary, "sampled"), "local", options.workers, options.model)
+        seconds = options.kill_images / rate["images_per_second"]
+        kills = killed(small, Path(temporary, "killed"), options.kills, options.workers, options.model, seconds)
     result = {
-        "command": f"python benchmarks/scan_throughput.py --images {options.images} --kills {options.kills} "
-        f"--workers {options.workers} --ray-images {options.ray_images} --model {options.model}",
+        "command": f"python benchmarks/scan_throughput.py --images {options.images} "
+        f"--ray-images {options.ray_images} --kill-images {options.kill_images} --kills {options.kills} "
+        f"--workers {options.workers} --model {options.model}",
         "photo": f"{SIZE[1]} x {SIZE[0]} JPEG",
         "workers": options.workers,
         "model_fingerprint": Localizer.load(options.model).fingerprint,
