@@ -163,6 +163,17 @@ def test_groups_are_neighbours_and_none_is_alone(tmp_path: Path):
     assert len(PhotoPool([tmp_path / f"{i:03d}.png" for i in range(800)]).groups) == 100
 
 
+def test_no_more_is_kept_decoded_than_asked_for(photos: PhotoPool):
+    two = photos.pixels(0).nbytes + photos.pixels(1).nbytes
+    pool = PhotoPool(photos.paths, cache_bytes=two)
+    assert [pool.members(group) for group in range(len(pool.groups))] == [list(group) for group in pool.groups]
+    kept = list(pool._pixels.values())
+    assert 0 < len(kept) < 12
+    assert sum(pixels.nbytes for pixels in kept) <= two
+    for index in range(12):
+        assert np.array_equal(pool.pixels(index), photos.pixels(index))
+
+
 def test_no_photos_or_unfitting_segments_are_refused(tmp_path: Path):
     with pytest.raises(DataError, match="no photos"):
         PhotoPool([])

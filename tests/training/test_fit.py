@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from safetensors.torch import load_file
 
 import disks
 from vilaco.data.formats import read_dataset
+from vilaco.data.loading import WeakRecord
+from vilaco.data.records import Record
 from vilaco.encoders import EncoderConfig, load_encoder
 from vilaco.errors import ConfigError, DataError, ImageError, VilacoError
 from vilaco.evaluation.image_metrics import ImageScores, image_f1_sen_spe_harmonic
@@ -31,7 +34,7 @@ from vilaco.training.callbacks import LAST, SaveLast
 from vilaco.training.fit import train
 from vilaco.training.module import ViLaCoModule
 from vilaco.training.recipe import Recipe, load_recipe
-from vilaco.training.run import quiet_lightning
+from vilaco.training.run import quiet_lightning, split_held_out
 
 
 def tiny_settings(tiny_clip: Path) -> list[str]:
@@ -186,6 +189,33 @@ def test_too_little_data_is_refused_with_a_reason(two_piles: Path, recipe: Recip
         train([r for r in records if r.label == 0], recipe, tmp_path / "b")
     with pytest.raises(ConfigError, match="nothing to resume"):
         train(records, recipe, tmp_path / "c", resume=True)
+
+
+def test_copies_stay_on_one_side_of_the_held_out_split() -> None:
+    records = [Record(Path(f"{name}{number}"), number % 2) for name in "ab" for number in range(40)]
+    usable = [WeakRecord(record.path, record.label, sha256=record.path.name[1:]) for record in records]
+    keep, held_out = split_held_out(records, usable, share=0.25, seed=0)
+    assert len(keep) + len(held_out) == 80
+    assert not {record.sha256 for record in keep} & {record.sha256 for record in held_out}
+
+
+def test_scenes_that_share_a_file_become_one() -> None:
+    names = ["beach", "beach", "town", "town", "wood", "lake"]
+    hashes = ["1", "2", "2", "3", "4", "5"]  # beach and town share a file
+    records = [Record(Path(str(number)), number % 2, group=name) for number, name in enumerate(names)]
+    usable = [WeakRecord(r.path, r.label, sha256=h) for r, h in zip(records, hashes, strict=True)]
+    for seed in range(5):
+        keep, held_out = split_held_out(records, usable, share=0.4, seed=seed)
+        sides = [sorted(int(record.path.name) for record in side) for side in (keep, held_out)]
+        assert sorted(sides) == [[0, 1, 2, 3], [4, 5]]
+
+
+def test_a_resume_with_another_split_is_refused(two_piles: Path, recipe: Recipe, tmp_path: Path) -> None:
+    records, out = read_dataset(two_piles), tmp_path / "run"
+    train(records, recipe, out, cache_root=tmp_path / "cache")
+    regrouped = [replace(record, group=f"scene {number // 4}") for number, record in enumerate(records)]
+    with pytest.raises(DataError, match="not those that the run began with"):
+        train(regrouped, recipe, out, resume=True, cache_root=tmp_path / "cache")
 
 
 def test_a_run_that_has_no_checkpoint_yet_is_resumed_from_its_start(

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,6 +72,8 @@ def test_a_recipe_file_round_trips(tmp_path, name: str) -> None:
         (["model.method=mil_fcn", "objective.fine=false"], "objective: .* the losses of 'mil_fcn' have no settings"),
         (["training.epochs"], "not of the form"),
         (["name.x=1"], "not a section"),
+        (["training.seed=[1"], r"'training\.seed=\[1': is no YAML"),
+        (["training.seed=-1"], r"training\.seed: .* greater than or equal to 0"),
     ],
 )
 def test_wrong_settings_get_one_line(overrides: list[str], words: str) -> None:
@@ -138,6 +141,7 @@ def test_a_setting_changes_itself_alone(setting: str) -> None:
         ("paper", ["model.copy_move={}"], "need residuals"),
         ("default", ["self_training.stream.sizes=[[100, 64]]"], "multiple of 8"),
         ("default", ["self_training.stream.sizes=[]"], "at least 1"),
+        ("default", ["self_training.stream.forge.size=[64, 64]"], "forge.size: .* set stream.sizes"),
         ("default", ["self_training.forged.steps=0"], r"self_training\.forged\.steps"),
         ("default", ["self_training.tampered_share=0"], r"self_training\.tampered_share"),
         ("default", ["self_training.teacher=1"], r"self_training\.teacher: there is no such setting"),
@@ -152,6 +156,15 @@ def test_what_does_not_go_together_gets_one_line(name: str, overrides: list[str]
     message = str(caught.value)
     assert "\n" not in message
     assert len(message) < 200  # and no section printed whole
+
+
+@pytest.mark.parametrize("content", [b"", b"- 1\n", b"model: [", "name: caf\xe9".encode("latin-1")])
+def test_a_file_that_is_no_recipe_gets_one_line(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"mine\.yaml: (is no YAML|holds no settings)") as caught:
+        load_recipe(str(path), overrides=["training.seed=1"])
+    assert "\n" not in str(caught.value)
 
 
 def test_unknown_names_list_the_known_ones() -> None:

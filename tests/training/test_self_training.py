@@ -402,21 +402,45 @@ def test_what_cannot_begin_leaves_no_run_behind(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("given_as", ["themselves", "another path", "a link", "copies"])
 def test_held_out_photos_are_not_forged_from_even_where_given_again(
-    piles: Path, recipe: Recipe, encoder: VisionLanguageEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    given_as: str,
+    piles: Path,
+    recipe: Recipe,
+    encoder: VisionLanguageEncoder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hosts: list[tuple[Path, ...]] = []
+    calibrating: list[Path] = []
     build = ForgedAndReal.__init__
 
     def spy(self: ForgedAndReal, photos: list[Path], *arguments: Any, **settings: Any) -> None:
         hosts.append(tuple(photos))
         build(self, photos, *arguments, **settings)
 
+    def calibrate(localizer: Localizer, photos: list[Path], **_: Any) -> None:
+        calibrating.extend(photos)
+        raise DataError("too few")
+
     monkeypatch.setattr(ForgedAndReal, "__init__", spy)
-    photos = sorted((piles / "authentic").iterdir())
-    with killed_after(1):
-        train_by_forging(read_dataset(piles), recipe, tmp_path / "run", photos=photos, encoder=encoder)
-    assert len(hosts[0]) == 9
+    monkeypatch.setattr("vilaco.training.self_training.calibrate", calibrate)
+    folder = piles / "authentic"
+    if given_as == "another path":
+        folder = piles / "tampered" / ".." / "authentic"
+    elif given_as == "a link":
+        folder = tmp_path / "linked"
+        folder.symlink_to(piles / "authentic")
+    elif given_as == "copies":
+        folder = tmp_path / "copied"
+        shutil.copytree(piles / "authentic", folder)
+    photos = sorted(folder.iterdir())
+    train_by_forging(read_dataset(piles), recipe, tmp_path / "run", photos=photos, encoder=encoder)
+    assert len(hosts[0]) == 9  # of twelve, a quarter is held out
+    forged_from = {photo.read_bytes() for photo in hosts[0]}
+    assert len(forged_from) == 9
+    held_out = {photo.read_bytes() for photo in photos} - forged_from
+    assert {photo.read_bytes() for photo in calibrating} == held_out
 
 
 def test_without_rounds_photos_alone_are_enough(

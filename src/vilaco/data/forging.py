@@ -12,7 +12,7 @@ from typing import Annotated
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from vilaco.data.forge import ForgeConfig, PhotoPool, make_example
 from vilaco.data.forge.config import Share, Weight
@@ -25,13 +25,13 @@ AUTHENTIC_PIXEL, TAMPERED_PIXEL, UNKNOWN_PIXEL = 0, 1, 255
 """What a mask says of a pixel; unknown ones count in no pixel loss."""
 
 DECODED_BYTES = 1 << 30
-"""Real images kept decoded, per process; those beyond it are decoded anew each time."""
+"""Of photos, and again of real images, kept decoded, per process; those beyond it are decoded anew each time."""
 
 Side = Annotated[int, Field(ge=64, multiple_of=8)]
 
 
 class StreamForgeConfig(ForgeConfig):
-    """How forgeries are drawn where a network is to learn from them: ``size`` is that of the batch."""
+    """How forgeries are drawn where a network is to learn from them; ``size`` is the batch's, see ``sizes``."""
 
     tampered_share: Share = 0.75
     """An authentic example teaches less: most of a forged one is authentic too."""
@@ -40,6 +40,13 @@ class StreamForgeConfig(ForgeConfig):
     removal: Weight = 0.1
     retouch: Weight = 0.09
     text: Weight = 0.03
+
+    @field_validator("size")
+    @classmethod
+    def _of_the_batch(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value is not None:
+            raise ValueError("is that of the batch; set stream.sizes")
+        return value
 
 
 class StreamConfig(BaseModel):
@@ -105,7 +112,14 @@ class ForgedAndReal:
         segments: Path | None = None,
     ) -> None:
         self.config, self.view_size, self.seed = config, view_size, seed
-        self.photos = PhotoPool(photos, segments=segments, group_size=32, cached=len(photos), must_read=True)
+        self.photos = PhotoPool(
+            photos,
+            segments=segments,
+            group_size=32,
+            max_side=config.forge.max_side,
+            cache_bytes=DECODED_BYTES,
+            must_read=True,
+        )
         self.real: Mapping[tuple[bool, int], list[RealImage]] = _by_shape_and_label(real)
         self.real_per_batch = round(config.real_share * config.batch_size) if real else 0
         self._decoded: dict[Path, np.ndarray] = {}

@@ -1,6 +1,5 @@
 """Train from two piles of photos: the whole run, from records to a model folder."""
 
-import hashlib
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -35,6 +34,7 @@ from vilaco.training.run import (
     TrainingSummary,
     begin,
     check_same_images,
+    images_sha256,
     is_first_process,
     make_trainer,
     prepare_folder,
@@ -184,7 +184,6 @@ def _facts(
     held_out: Sequence[WeakRecord],
     skipped: Sequence[ImageError],
 ) -> dict[str, Any]:
-    hashes = sorted(f"{record.sha256} {record.label}" for record in [*keep, *held_out])
     return {
         "vilaco_version": __version__,
         "recipe": recipe.model_dump(mode="json"),
@@ -193,5 +192,6 @@ def _facts(
         "train_images": dict(Counter(f"label_{record.label}" for record in keep)),
         "validation_images": dict(Counter(f"label_{record.label}" for record in held_out)),
         "skipped_images": [str(error) for error in skipped],
-        "data_sha256": hashlib.sha256("\n".join(hashes).encode()).hexdigest(),
+        "train_sha256": images_sha256(keep),
+        "validation_sha256": images_sha256(held_out),
     }

@@ -46,7 +46,7 @@ class TrainingConfig(BaseModel):
     )  # frozen features kept on disk per image, the clean one included; null: none
     example_every: int = Field(10, ge=1)  # epochs between example overlays
     num_workers: int = Field(0, ge=0)  # processes that decode; from the cache none are needed
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**31)
 
     @field_validator("batch_size")
     @classmethod
@@ -137,19 +137,21 @@ def load_recipe(name_or_path: str, *, overrides: Iterable[str] = (), without: It
         True
     """
     if name_or_path in recipe_names():
-        text = files(__package__).joinpath("recipes", f"{name_or_path}.yaml").read_text()
+        text = files(__package__).joinpath("recipes", f"{name_or_path}.yaml").read_bytes()
     elif Path(name_or_path).is_file():
-        text = Path(name_or_path).read_text()
+        text = Path(name_or_path).read_bytes()
     else:
         raise ConfigError(f"unknown recipe {name_or_path!r}: not a file, and the shipped ones are {recipe_names()}")
-    values = yaml.safe_load(text)
-    forges = isinstance(values, dict) and values.get("self_training") is not None
+    values = _parse_yaml(text, source=name_or_path)
+    if not isinstance(values, dict):
+        raise ConfigError(f"{name_or_path}: holds no settings")
+    forges = values.get("self_training") is not None
     settings = [*_ablation_settings(without, forges=forges), *overrides]
     for setting in settings:
         key, separator, value = setting.partition("=")
         if not separator:
             raise ConfigError(f"{setting!r} is not of the form section.key=value")
-        _assign(values, key.split("."), yaml.safe_load(value), setting)
+        _assign(values, key.split("."), _parse_yaml(value, source=repr(setting)), setting)
     return parse_recipe(values, source=name_or_path)
 
 
@@ -169,6 +171,13 @@ def parse_recipe(values: Any, *, source: str | Path) -> Recipe:
             "" if isinstance(first["input"], dict) else f" (got {first['input']!r})"
         )  # a section would fill the screen
         raise ConfigError(f"{source}: {where}: {fault}{got}") from None
+
+
+def _parse_yaml(text: str | bytes, *, source: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{source}: is no YAML ({' '.join(str(error).split())})") from None
 
 
 def _ablation_settings(without: Iterable[str], *, forges: bool) -> list[str]:

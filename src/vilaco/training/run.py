@@ -1,5 +1,6 @@
 """What every kind of training run shares: its folder, its images, its trainer."""
 
+import hashlib
 import json
 import logging
 import os
@@ -8,9 +9,9 @@ import sys
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from rich.progress import Progress
 
 from vilaco.data.loading import WeakRecord, weaken
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
-from vilaco.data.split import grouped_split
+from vilaco.data.split import group_key, grouped_split
 from vilaco.errors import ConfigError, DataError, ImageError, VilacoError
 from vilaco.files import TEMPORARY, write_atomically
 from vilaco.training.callbacks import AtomicCheckpointIO, ProgressBar, write_json
@@ -119,14 +120,15 @@ def read_photos(paths: Sequence[Path], progress: Progress) -> tuple[list[WeakRec
 def split_held_out(
     records: Sequence[Record], usable: Sequence[WeakRecord], *, share: float, seed: int
 ) -> tuple[list[WeakRecord], list[WeakRecord]]:
-    """Split the readable images by group into those to train on and a held-out share.
+    """Split the readable images by group into those to train on and a held-out share; copies stay on one side.
 
     Raises:
         DataError: If a side has one class only.
     """
     by_path = {record.path: record for record in usable}
     readable = [record for record in records if record.path in by_path]
-    sides = grouped_split(readable, fraction=share, seed=seed)
+    hashes = {path: record.sha256 for path, record in by_path.items()}
+    sides = grouped_split(_copies_together(readable, hashes), fraction=share, seed=seed)
     for name, side in zip(("training", "held-out"), sides, strict=True):
         if len({record.label for record in side}) < 2:
             raise DataError(
@@ -135,6 +137,33 @@ def split_held_out(
             )
     keep, held_out = ([by_path[record.path] for record in side] for side in sides)
     return keep, held_out
+
+
+def _copies_together(records: Sequence[Record], hashes: Mapping[Path, str]) -> list[Record]:
+    """Make one group of all scenes that share a file's bytes; the other records stay as they are."""
+    joined: dict[Hashable, Hashable] = {}
+    first_with: dict[str, Hashable] = {}
+
+    def scene(key: Hashable) -> Hashable:
+        while key in joined:
+            key = joined[key]
+        return key
+
+    for record in records:
+        mine = scene(group_key(record))
+        other = scene(first_with.setdefault(hashes[record.path], mine))
+        if mine != other:
+            joined[mine] = other
+    large = {scene(key) for key in joined}
+    scenes = [scene(group_key(record)) for record in records]
+    return [
+        replace(record, group=str(key)) if key in large else record for record, key in zip(records, scenes, strict=True)
+    ]
+
+
+def images_sha256(images: Sequence[WeakRecord]) -> str:
+    """One hash of what images and labels there are, in any order."""
+    return hashlib.sha256("\n".join(sorted(f"{image.sha256} {image.label}" for image in images)).encode()).hexdigest()
 
 
 def trainer_precision(choice: str) -> str:

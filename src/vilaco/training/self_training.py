@@ -9,7 +9,6 @@ images says how well it tells labels; its authentic ones and a held-out share of
 calibrate the model's verdict.
 """
 
-import hashlib
 import json
 import logging
 import shutil
@@ -47,6 +46,7 @@ from vilaco.training.run import (
     TrainingSummary,
     begin,
     check_same_images,
+    images_sha256,
     is_first_process,
     make_trainer,
     prepare_folder,
@@ -173,15 +173,14 @@ def train_by_forging(
         keep, held_out = split_held_out(records, usable, share=settings.validation_share, seed=settings.seed)
     readable, unreadable = read_photos(photos, progress)
     skipped += unreadable
-    forged_from, calibrating = split_photos(
-        [photo.path for photo in readable], share=settings.validation_share, seed=settings.seed
-    )
-    facts = _facts(recipe, keep, held_out, skipped, readable, len(calibrating), start_from)
+    forged_from, calibrating = split_photos(readable, share=settings.validation_share, seed=settings.seed)
+    facts = _facts(recipe, keep, held_out, skipped, forged_from, calibrating, start_from)
     if resume:
         check_same_images(out, facts)
     encoder = (encoder or load_encoder(recipe.model.encoder)).to("cuda" if torch.cuda.is_available() else "cpu")
-    own = {record.path.absolute() for record in keep if record.label == AUTHENTIC}
-    hosts = sorted(set(forged_from) - {record.path.absolute() for record in held_out} | own)
+    own = [record for record in keep if record.label == AUTHENTIC]
+    forged = unlike([*own, *forged_from], held_out)
+    hosts = [photo.path.absolute() for photo in forged]
     PhotoPool(hosts, segments=segments)  # says what is wrong with them before anything is written
     if start_from is not None:
         _take_up(ViLaCo(recipe.model, encoder), start_from)  # likewise
@@ -239,23 +238,35 @@ def train_by_forging(
     if held_out:
         validation_auc = _held_out_auc(localizer, held_out, progress)
         facts["validation_image_auc"] = validation_auc
-    own_calibrating = {record.path.absolute() for record in held_out if record.label == AUTHENTIC}
-    _write_model(localizer, previous, out / "model", sorted({*calibrating, *own_calibrating} - own), seed=settings.seed)
+    own_calibrating = [record for record in held_out if record.label == AUTHENTIC]
+    unseen = unlike([*calibrating, *own_calibrating], forged)
+    _write_model(localizer, previous, out / "model", [photo.path.absolute() for photo in unseen], seed=settings.seed)
     write_json(out / RUN_FILE, {**facts, "seconds": round(time.monotonic() - started, 1), "resumed": resume})
     return TrainingSummary(out / "model", None, validation_auc, skipped, interrupted=False)
 
 
-def split_photos(photos: Sequence[Path], *, share: float, seed: int) -> tuple[list[Path], list[Path]]:
-    """Absolute paths of the photos to forge from in training, and of those that calibrate the model in the end.
+def split_photos(photos: Sequence[WeakRecord], *, share: float, seed: int) -> tuple[list[WeakRecord], list[WeakRecord]]:
+    """The photos to forge from in training, and those that calibrate the model in the end; of copies one counts.
 
     Example:
-        >>> [len(side) for side in split_photos([Path(f"/{number}.jpg") for number in range(10)], share=0.2, seed=0)]
+        >>> photos = [WeakRecord(Path(f"/{number}.jpg"), 0, sha256=str(number % 10)) for number in range(20)]
+        >>> [len(side) for side in split_photos(photos, share=0.2, seed=0)]
         [8, 2]
     """
-    paths = sorted({path.absolute() for path in photos})
-    kept_out = set(np.random.default_rng(seed).permutation(len(paths))[: round(share * len(paths))].tolist())
-    sides = [[path for index, path in enumerate(paths) if (index in kept_out) == out] for out in (False, True)]
+    distinct = unlike(sorted(photos, key=lambda photo: photo.path.absolute()), ())
+    kept_out = set(np.random.default_rng(seed).permutation(len(distinct))[: round(share * len(distinct))].tolist())
+    sides = [[photo for index, photo in enumerate(distinct) if (index in kept_out) == out] for out in (False, True)]
     return sides[0], sides[1]
+
+
+def unlike(photos: Sequence[WeakRecord], others: Sequence[WeakRecord]) -> list[WeakRecord]:
+    """The photos whose bytes are not among those of ``others``, under whatever name; of copies the first."""
+    seen = {other.sha256 for other in others}
+    first_with: dict[str, WeakRecord] = {}
+    for photo in photos:
+        if photo.sha256 not in seen:
+            first_with.setdefault(photo.sha256, photo)
+    return list(first_with.values())
 
 
 def _take_up(model: ViLaCo, folder: Path) -> None:
@@ -311,20 +322,20 @@ def _facts(
     keep: Sequence[WeakRecord],
     held_out: Sequence[WeakRecord],
     skipped: Sequence[ImageError],
-    photos: Sequence[WeakRecord],
-    num_calibrating: int,
+    forged_from: Sequence[WeakRecord],
+    calibrating: Sequence[WeakRecord],
     start_from: Path | None,
 ) -> dict[str, Any]:
-    hashes = sorted(f"{record.sha256} {record.label}" for record in [*keep, *held_out])
     return {
         "vilaco_version": __version__,
         "recipe": recipe.model_dump(mode="json"),
         "train_images": dict(Counter(f"label_{record.label}" for record in keep)),
         "validation_images": dict(Counter(f"label_{record.label}" for record in held_out)),
-        "photos": len(photos) - num_calibrating,
-        "calibration_photos": num_calibrating,
+        "photos": len(forged_from),
+        "calibration_photos": len(calibrating),
         "started_from": None if start_from is None else start_from.name,
         "skipped_images": [str(error) for error in skipped],
-        "data_sha256": hashlib.sha256("\n".join(hashes).encode()).hexdigest(),
-        "photos_sha256": hashlib.sha256("\n".join(sorted(photo.sha256 for photo in photos)).encode()).hexdigest(),
+        "train_sha256": images_sha256(keep),
+        "validation_sha256": images_sha256(held_out),
+        "photos_sha256": images_sha256([*forged_from, *calibrating]),
     }

@@ -31,7 +31,7 @@ class PhotoPool:
         group_size: Photos in a group; ``None`` takes 8, or fewer where that would leave less than ten
             groups, at least 2.
         max_side: Photos are shrunk to this long side, in pixels.
-        cached: Photos kept decoded; 32 photos of the default size need at most 100 MB.
+        cache_bytes: Of photos kept decoded; those used last stay.
         must_read: Raise where a photo cannot be read, in place of leaving it out.
 
     Raises:
@@ -45,7 +45,7 @@ class PhotoPool:
         segments: Path | None = None,
         group_size: int | None = None,
         max_side: int = 1024,
-        cached: int = 32,
+        cache_bytes: int = 100 << 20,
         must_read: bool = False,
     ) -> None:
         self.paths = tuple(sorted({Path(path) for path in paths}, key=os.fspath))
@@ -59,9 +59,11 @@ class PhotoPool:
         self._group_of = {index: group for group, members in enumerate(self.groups) for index in members}
         self._segments = _match_segments(self.paths, segments)
         self._max_side = max_side
-        self._cached = cached
+        self._cache_bytes = cache_bytes
         self._must_read = must_read
         self._pixels: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._cached_bytes = 0
+        self._usable: set[int] = set()
         self.unreadable: dict[int, str] = {}
 
     def group_of(self, index: int) -> int:
@@ -96,14 +98,16 @@ class PhotoPool:
         if factor < 1.0:
             height, width = (max(MIN_SIDE, round(side * factor)) for side in pixels.shape[:2])
             pixels = resize_pixels(pixels, (height, width))
+        self._usable.add(index)
         self._pixels[index] = pixels
-        if len(self._pixels) > self._cached:
-            self._pixels.popitem(last=False)
+        self._cached_bytes += pixels.nbytes
+        while self._cached_bytes > self._cache_bytes and len(self._pixels) > 1:
+            self._cached_bytes -= self._pixels.popitem(last=False)[1].nbytes
         return pixels
 
     def members(self, group: int) -> list[int]:
         """The photos of a group that can be used."""
-        return [index for index in self.groups[group] if self.pixels(index) is not None]
+        return [index for index in self.groups[group] if index in self._usable or self.pixels(index) is not None]
 
     def segmentation(self, index: int, rng: np.random.Generator) -> np.ndarray | None:
         """Segment numbers by one of a photo's annotators, ``(h, w)`` uint16; ``None`` if it has none."""
