@@ -30,7 +30,7 @@ from vilaco.images import load_photo
 from vilaco.localizer import Localizer
 from vilaco.method.objective import ObjectiveConfig, vilaco_losses
 from vilaco.method.vilaco import ViLaCo, ViLaCoConfig
-from vilaco.training.callbacks import LAST, SaveLast
+from vilaco.training.callbacks import LAST, PREVIOUS, AtomicCheckpointIO, SaveLast
 from vilaco.training.fit import train
 from vilaco.training.module import ViLaCoModule
 from vilaco.training.recipe import Recipe, load_recipe
@@ -307,6 +307,19 @@ def test_a_full_disk_is_said_and_gone_on_from(
         assert_same_weights(tmp_path / "whole", out)
         best = [load_file(run / "model/model.safetensors") for run in (tmp_path / "whole", out)]
         assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "none, as on exFAT"])
+def test_the_checkpoint_before_is_kept(links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    writer = AtomicCheckpointIO()
+    for step in (1, 2, 3):
+        writer.save_checkpoint({"step": step}, tmp_path / LAST)
+    assert [writer.load_checkpoint(tmp_path / name)["step"] for name in (LAST, PREVIOUS)] == [3, 2]
 
 
 def test_a_thread_that_cannot_write_says_so_in_one_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,6 +4,7 @@ import io
 import json
 import math
 import os
+import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -38,7 +39,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if path.exists():
             previous = path.with_name(PREVIOUS)
             previous.unlink(missing_ok=True)
-            os.link(path, previous)
+            try:
+                os.link(path, previous)
+            except OSError:  # exFAT and some network shares have no hard links
+                shutil.copyfile(path, previous)
         write_atomically(path, buffer.getvalue())
 
     def load_checkpoint(

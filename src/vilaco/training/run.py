@@ -54,7 +54,8 @@ class TrainingSummary:
 
 def is_first_process() -> bool:
     """False in the processes that the trainer starts beside the first one, which alone writes a run's files."""
-    return all(int(os.environ.get(name, "0")) == 0 for name in ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK"))
+    ranks = ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+    return all(int(os.environ.get(name, "0")) == 0 for name in ranks)
 
 
 def prepare_folder(out: Path, *, resume: bool) -> None:
