@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vilaco.data.formats import read_dataset, read_splits, recognise
+from vilaco.data.formats import read_dataset, read_splits, read_subset, recognise
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
 from vilaco.errors import DataError
 
@@ -26,6 +26,13 @@ def test_two_folders_are_recursive_and_take_any_image_type(tmp_path: Path) -> No
         "folders",
         [Record(paths[0], AUTHENTIC), Record(paths[1], AUTHENTIC), Record(paths[2], TAMPERED, mask)],
     )
+
+
+def test_a_set_without_subsets_is_its_own_subset(tmp_path: Path) -> None:
+    records = [Record(image(tmp_path / "authentic/a.jpg"), AUTHENTIC)]
+    assert read_subset(tmp_path) == records
+    with pytest.raises(DataError, match="has no subset 'train'; its subsets: none"):
+        read_subset(tmp_path, "train")
 
 
 def test_two_folders_with_a_mask_of_no_image(tmp_path: Path) -> None:
@@ -215,6 +222,11 @@ def test_wscl_datalist_and_its_subsets(tmp_path: Path) -> None:
     authentic = Record(tmp_path / "data/coverage/val/image/81.tif", 0)
     assert recognise(file) == ("wscl", [tampered, authentic])
     assert read_splits(file) == {"val": [tampered], "train": [authentic]}
+    assert read_subset(file, "train") == [authentic]
+    with pytest.raises(DataError, match=r"names several subsets; choose one with --subset: val, train\.$"):
+        read_subset(file)
+    with pytest.raises(DataError, match=r"has no subset 'test'; its subsets: val, train\.$"):
+        read_subset(file, "test")
 
     del entries["81.tif"]["subset"]
     file.write_text(json.dumps(entries))
