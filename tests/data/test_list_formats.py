@@ -10,6 +10,7 @@ from PIL import Image
 from vilaco.data.formats import read_dataset, read_splits, read_subset, recognise
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
 from vilaco.errors import DataError
+from vilaco.files import find_images
 
 
 def image(path: Path) -> Path:
@@ -26,6 +27,17 @@ def test_two_folders_are_recursive_and_take_any_image_type(tmp_path: Path) -> No
         "folders",
         [Record(paths[0], AUTHENTIC), Record(paths[1], AUTHENTIC), Record(paths[2], TAMPERED, mask)],
     )
+
+
+def test_folders_are_searched_as_find_images_searches_them(tmp_path: Path) -> None:
+    image(tmp_path / "photos/authentic/.ipynb_checkpoints/a-checkpoint.jpg")
+    image(tmp_path / "photos/authentic/._a.jpg")
+    image(tmp_path / "elsewhere/b.jpg")
+    (tmp_path / "photos/authentic/linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "photos/authentic/lost.jpg").symlink_to(tmp_path / "gone.jpg")
+    found = [record.path for record in read_dataset(tmp_path / "photos")]
+    assert found == [tmp_path / "photos/authentic/linked/b.jpg", tmp_path / "photos/authentic/lost.jpg"]
+    assert found == [each.path for each in find_images([tmp_path / "photos"])]
 
 
 def test_a_set_without_subsets_is_its_own_subset(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def read_folders(root: Path) -> list[Record]:
     records = [
         Record(path, label, masks.pop(_name(path, folder), None) if label == TAMPERED else None)
         for label, folder in folders.items()
-        for path in images_under(folder)
+        for path in (images_under(folder) if folder.is_dir() else [])
     ]
     if masks:
         stray = next(iter(masks.values()))

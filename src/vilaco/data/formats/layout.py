@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vilaco.errors import DataError
-from vilaco.files import IMAGE_SUFFIXES
+from vilaco.files import is_image_name, walk_images
 
 
 class NotThisFormat(DataError):
@@ -19,18 +19,15 @@ class NotThisFormat(DataError):
 
 
 def images_under(folder: Path, *, recursive: bool = True) -> list[Path]:
-    """Image files below ``folder``, sorted by path; hidden files and the ``Thumbs.db`` of Windows are none.
+    """Image files below ``folder``, sorted by path: those that :func:`~vilaco.files.find_images` finds there.
 
     Args:
         folder: An existing folder.
         recursive: Whether to look into subfolders.
     """
-    found = folder.rglob("*") if recursive else folder.glob("*")
-    return sorted(
-        path
-        for path in found
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    if recursive:
+        return sorted(walk_images(folder))
+    return sorted(path for path in folder.iterdir() if is_image_name(path) and not path.is_dir())
 
 
 def subfolder(root: Path, *names: str) -> Path | None:
