@@ -1,5 +1,6 @@
 """Lists that are written and read back; what a format cannot hold is refused, or counted when allowed."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,18 @@ def test_paths_are_relative_to_the_list(tmp_path: Path) -> None:
     )
     again = read_dataset(tmp_path / "lists/deep/m.csv")
     assert [record.path.resolve() for record in again] == [record.path for record in records(tmp_path)]
+
+
+@pytest.mark.parametrize("format", sorted(TARGETS))
+def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path, format: str) -> None:
+    latin = tmp_path / os.fsdecode(b"caf\xe9")
+    file = f"list{TARGETS[format].suffixes[0]}"
+    with pytest.raises(DataError, match=r"the name is not UTF-8, and a list is; rename the file"):
+        convert({"": [Record(latin / "a.jpg", 0)]}, tmp_path / file, format)
+    assert not (tmp_path / file).exists()
+    report = convert({"": [Record(latin / "a.jpg", 0)]}, latin / file, format)  # whose paths need not name the folder
+    assert report.file == rf"{tmp_path}/caf\xe9/{file}"
+    assert READERS[format](latin / file) == [Record(latin / "a.jpg", 0)]
 
 
 def test_mvss_divides_by_tabs_where_paths_have_spaces(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from vilaco.data.formats.manifest import COLUMNS
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
 from vilaco.errors import DataError
 from vilaco.files import write_atomically
+from vilaco.names import as_text
 
 
 class ConvertReport(BaseModel):
@@ -103,7 +104,7 @@ def convert(splits: Splits, file: Path, format: str, *, allow_loss: bool = False
         raise DataError(f"{file}: format {format} can hold none of the {images} images.")
     write_atomically(file, target.render(fitted, file).encode())
     return ConvertReport(
-        file=str(file),
+        file=as_text(file),
         format=format,
         images=images,
         written=written,
@@ -143,7 +144,12 @@ def _cannot_hold(record: Record, target: _Target) -> str | None:
 
 
 def _relative(path: Path | None, folder: Path) -> str:
-    return Path(os.path.relpath(path, folder)).as_posix() if path else ""
+    if path is None:
+        return ""
+    relative = Path(os.path.relpath(path, folder)).as_posix()
+    if as_text(relative) != relative:
+        raise DataError(f"{path}: the name is not UTF-8, and a list is; rename the file or its folder.")
+    return relative
 
 
 def _rows(splits: Splits, folder: Path) -> list[tuple[str, Record, str]]:

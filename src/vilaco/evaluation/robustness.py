@@ -9,7 +9,7 @@ from vilaco.data.records import Record
 from vilaco.evaluation.evaluate import MaskPolicy, evaluate
 from vilaco.evaluation.ladders import Ladder
 from vilaco.evaluation.prediction import Predictor
-from vilaco.evaluation.results import EvaluationReport, Figure, Number, Provenance, to_csv
+from vilaco.evaluation.results import EvaluationReport, Figure, Number, Provenance, Text, to_csv
 from vilaco.files import write_atomically
 
 Progress = Callable[[Iterable[Record], str], Iterable[Record]]
@@ -59,8 +59,8 @@ class RobustnessReport(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    method: str
-    data: str
+    method: Text
+    data: Text
     ladder: str
     seed: int
     rows: tuple[RobustnessRow, ...]
