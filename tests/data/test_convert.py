@@ -40,6 +40,14 @@ def test_a_manifest_holds_everything(tmp_path: Path, name: str) -> None:
     assert read_dataset(tmp_path / name) == data
 
 
+@pytest.mark.parametrize("name", ["m.csv", "m.jsonl"])
+def test_a_manifest_holds_any_name(tmp_path: Path, name: str) -> None:
+    odd = ["a\u2028b.jpg", "a\x85b.jpg", "a\nb.jpg", " lead.jpg", 'quo"te.jpg', "trail "]
+    data = [Record(tmp_path / one, 1, tmp_path / f" masks/{one}.png") for one in odd]
+    convert({"": data}, tmp_path / name, "manifest")
+    assert read_dataset(tmp_path / name) == data
+
+
 def test_paths_are_relative_to_the_list(tmp_path: Path) -> None:
     convert({"": records(tmp_path)}, tmp_path / "lists/deep/m.csv", "manifest")
     assert (tmp_path / "lists/deep/m.csv").read_text() == (

@@ -78,6 +78,15 @@ def test_csv_manifest(tmp_path: Path) -> None:
     assert read_dataset(tmp_path) == wanted  # the folder's manifest
 
 
+def test_csv_manifest_with_spaces_after_commas_and_line_ends_of_windows(tmp_path: Path) -> None:
+    file = tmp_path / "m.csv"
+    file.write_bytes(b"path, label, mask, group\r\na.jpg, 0, , beach \r\n\r\nb.jpg, 1,m.png, beach\r\n")
+    assert read_dataset(file) == [
+        Record(tmp_path / "a.jpg", AUTHENTIC, group="beach"),
+        Record(tmp_path / "b.jpg", TAMPERED, tmp_path / "m.png", group="beach"),
+    ]
+
+
 def test_jsonl_manifest(tmp_path: Path) -> None:
     file = tmp_path / "photos.jsonl"
     file.write_text('{"path": "a.jpg", "label": 1, "mask": "a.png", "group": 7}\n{"path": "b.jpg", "label": null}\n')

@@ -87,13 +87,13 @@ def trailing_number(name: str) -> str | None:
 
 
 def read_text(file: Path) -> str:
-    """Text of a list file, with or without a byte-order mark.
+    """Text of a list file, with or without a byte-order mark, its line ends as they are.
 
     Raises:
         DataError: If the file cannot be opened or is not UTF-8.
     """
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return file.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: cannot be read as UTF-8 text ({error}).") from error
 
