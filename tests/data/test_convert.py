@@ -69,6 +69,19 @@ def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path, format: str) -> Non
     assert READERS[format](latin / file) == [Record(latin / "a.jpg", 0)]
 
 
+def test_a_list_in_a_linked_folder_finds_its_files(tmp_path: Path) -> None:
+    (tmp_path / "deep/real").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep/real", target_is_directory=True)
+    for place in (tmp_path / "outside.jpg", tmp_path / "deep/real/inside.jpg"):
+        place.touch()
+    given = [Record(tmp_path / "outside.jpg", 0), Record(tmp_path / "link/inside.jpg", 0)]
+    convert({"": given}, tmp_path / "link/m.csv", "manifest")
+    assert (tmp_path / "link/m.csv").read_text() == "path,label\n../../outside.jpg,0\ninside.jpg,0\n"
+    convert({"": read_dataset(tmp_path / "link/m.csv")}, tmp_path / "again/m.csv", "manifest")
+    again = read_dataset(tmp_path / "again/m.csv")
+    assert [record.path.resolve() for record in again] == [record.path.resolve() for record in given]
+
+
 def test_mvss_divides_by_tabs_where_paths_have_spaces(tmp_path: Path) -> None:
     data = [Record(tmp_path / "my photo.jpg", 1), Record(tmp_path / "b.jpg", None)]
     convert({"": data}, tmp_path / "l.txt", "mvss")

@@ -146,7 +146,11 @@ def _cannot_hold(record: Record, target: _Target) -> str | None:
 def _relative(path: Path | None, folder: Path) -> str:
     if path is None:
         return ""
-    relative = Path(os.path.relpath(path, folder)).as_posix()
+    if path.is_relative_to(folder) and ".." not in path.parts:
+        relative = path.relative_to(folder).as_posix()
+    else:  # out of a symbolic link, ".." leads to its target's parent
+        real = path.parent.resolve() / path.name
+        relative = Path(os.path.relpath(real, folder.resolve())).as_posix()
     if as_text(relative) != relative:
         raise DataError(f"{path}: the name is not UTF-8, and a list is; rename the file or its folder.")
     return relative
