@@ -1,6 +1,7 @@
 """Lists that are written and read back; what a format cannot hold is refused, or counted when allowed."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,18 @@ def test_wscl_subsets_survive_and_are_a_loss_elsewhere(tmp_path: Path) -> None:
     assert read_splits(tmp_path / "l.json") == splits
     with pytest.raises(DataError, match=r"no room for split names \(2 images\)"):
         convert(splits, tmp_path / "m.csv", "manifest")
+
+
+@pytest.mark.parametrize(("name", "format"), [("l.json", "wscl"), ("m.csv", "manifest")])
+def test_an_image_in_two_subsets_is_a_loss(tmp_path: Path, name: str, format: str) -> None:
+    first, second = records(tmp_path)
+    splits = {"train": [first], "val": [replace(first, path=tmp_path / "Tp/../Au/a.jpg"), second]}
+    with pytest.raises(DataError, match=r"no room for images listed before \(1 images\)"):
+        convert(splits, tmp_path / name, format)
+    report = convert(splits, tmp_path / name, format, allow_loss=True)
+    assert (report.images, report.written, report.left_out) == (3, 2, 1)
+    assert report.losses["images listed before"] == 1
+    assert read_dataset(tmp_path / name) == [first, second]
 
 
 def test_loss_is_refused_with_counts_and_nothing_is_written(tmp_path: Path) -> None:

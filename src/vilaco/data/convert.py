@@ -60,6 +60,7 @@ class _Target:
     tampered_without_mask: bool = False
     authentic_with_mask: bool = False
     splits: bool = False
+    repeats: bool = True
     commas: bool = True
     other_than_jpeg: bool = True
 
@@ -90,16 +91,25 @@ def convert(splits: Splits, file: Path, format: str, *, allow_loss: bool = False
     if file.suffix.lower() not in target.suffixes:
         raise DataError(f"{file}: a list of format {format} ends in {' or '.join(target.suffixes)}.")
     losses: Counter[str] = Counter()
-    fitted = {
-        name: [fit for record in records if (fit := _fit(record, target, losses))] for name, records in splits.items()
-    }
+    listed: set[str] = set()
+
+    def fit(record: Record) -> Record | None:
+        path = _relative(record.path, file.parent)
+        if path in listed and not target.repeats:
+            losses["images listed before"] += 1
+            return None
+        listed.add(path)
+        return _fit(record, target, losses)
+
+    fitted = {name: [kept for record in records if (kept := fit(record))] for name, records in splits.items()}
     images = sum(map(len, splits.values()))
     written = sum(map(len, fitted.values()))
     if len(splits) > 1 and not target.splits:
         losses["split names"] = images
     if losses and not allow_loss:
-        listed = ", ".join(f"{what} ({count} images)" for what, count in losses.items())
-        raise DataError(f"{file}: format {format} has no room for {listed}; allow the loss, or write a manifest.")
+        lost = ", ".join(f"{what} ({count} images)" for what, count in losses.items())
+        instead = "" if format == "manifest" else ", or write a manifest"
+        raise DataError(f"{file}: format {format} has no room for {lost}; allow the loss{instead}.")
     if not written:
         raise DataError(f"{file}: format {format} can hold none of the {images} images.")
     write_atomically(file, target.render(fitted, file).encode())
@@ -234,9 +244,17 @@ TARGETS: dict[str, _Target] = {
         unlabelled=True,
         tampered_without_mask=True,
         authentic_with_mask=True,
+        repeats=False,
     ),
     "benco_json": _Target(_render_benco_json, (".json",)),
-    "wscl": _Target(_render_wscl, (".json",), tampered_without_mask=True, authentic_with_mask=True, splits=True),
+    "wscl": _Target(
+        _render_wscl,
+        (".json",),
+        tampered_without_mask=True,
+        authentic_with_mask=True,
+        splits=True,
+        repeats=False,
+    ),
     "catnet": _Target(_render_catnet, (".csv", ".txt"), commas=False, other_than_jpeg=False),
     "trufor": _Target(_render_trufor, (".csv", ".txt"), commas=False),
     "mvss": _Target(_render_mvss, (".txt",), unlabelled=True, tampered_without_mask=True, authentic_with_mask=True),
