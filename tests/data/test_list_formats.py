@@ -54,6 +54,12 @@ def test_two_folders_with_a_mask_of_no_image(tmp_path: Path) -> None:
         read_dataset(tmp_path)
 
 
+def test_two_files_of_one_name_share_its_mask(tmp_path: Path) -> None:
+    tampered = [image(tmp_path / "tampered" / name) for name in ("b.jpg", "b.png")]
+    mask = image(tmp_path / "masks/b.png")
+    assert read_dataset(tmp_path) == [Record(path, TAMPERED, mask) for path in tampered]
+
+
 def test_two_empty_folders(tmp_path: Path) -> None:
     (tmp_path / "authentic").mkdir()
     with pytest.raises(DataError, match="hold no images"):

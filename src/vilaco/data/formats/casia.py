@@ -86,7 +86,7 @@ def _read_casia(root: Path, *, digits: int) -> list[Record]:
 
 
 def _best_pairs(root: Path, tampered_folder: Path, tampered: list[Path]) -> dict[Path, Path]:
-    """Pairs with the ground-truth folder that fits most images: CASIA v1 and v2 may lie side by side, each with its own.
+    """Pairs with the mask folder that fits most images: CASIA v1 and v2 may lie side by side, each with its own.
 
     Masks beside the tampered images join in with any.
     """
