@@ -54,6 +54,7 @@ def test_every_kind_of_file_gives_the_same_map(tmp_path: Path) -> None:
         (np.full((2, 2), np.nan), "without NaN"),
         (np.zeros((2, 2), int), "got int64"),
         (np.zeros((2, 2, 2), np.float32), "got shape"),
+        (np.array([[0, 1], [1, 0]], np.uint8), "8-bit values of 0 and 1 alone"),
     ],
 )
 def test_another_scale_is_refused_not_guessed(tmp_path: Path, array: np.ndarray, words: str) -> None:
@@ -61,6 +62,8 @@ def test_another_scale_is_refused_not_guessed(tmp_path: Path, array: np.ndarray,
     with pytest.raises(ImageError, match=words) as caught:
         read_prediction(tmp_path / "a.npy")
     assert caught.value.code == "prediction_unreadable"
+    np.save(tmp_path / "a.npy", np.zeros((2, 2), np.uint8))
+    assert read_prediction(tmp_path / "a.npy")[0].max() == 0  # nothing found, on any scale
 
 
 def test_unreadable_files_are_one_clear_error(tmp_path: Path) -> None:

@@ -3,9 +3,12 @@
 One file an image, a map or a mask:
 
 - PNG, 8 or 16 bits a channel, grey (or colour with equal channels): 0 authentic, 255 or 65535 tampered;
-- NPY: an ``(H, W)`` array, bool, uint8, uint16 or float in [0, 1];
+- NPY: an ``(H, W)`` array, bool, uint8, uint16 or float in [0, 1] (integers as in a PNG);
 - NPZ: such an array named ``map`` (or ``localization_map``, or the only one), and perhaps a scalar ``score``
   (or ``detection_score``) for the image.
+
+An 8-bit file of 0 and 1 alone is refused: far more often than a map that never exceeds 1/255 it is a mask on
+another scale.
 
 Files pair with images by relative path without the extension, then by the stem alone where only one image and
 one folder of predictions have it. The names of ``vilaco detect`` (``photo.map.png`` before
@@ -183,6 +186,10 @@ def _to_map(array: NDArray) -> NDArray[np.float32]:
         raise ValueError(f"must be a map (H, W), got shape {array.shape}")
     if array.dtype == np.bool_:
         return array.astype(np.float32)
+    if array.dtype == np.uint8 and array.max() == 1:
+        raise ValueError(
+            "8-bit values of 0 and 1 alone; save a mask as 0 and 255 or as bool, a map in 0 to 255 or floats"
+        )
     if array.dtype in (np.uint8, np.uint16):
         return array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
     if not np.issubdtype(array.dtype, np.floating):
