@@ -1,5 +1,6 @@
 """What verify finds in sets that were broken on purpose; every count is worked by hand."""
 
+import json
 import os
 from pathlib import Path
 
@@ -157,10 +158,10 @@ def test_names_that_are_not_utf_8_are_reported(tmp_path: Path) -> None:
     records = [Record(photo(root / name, 1), 0, group=name) for name in names[:2]]
     (root / names[2]).write_bytes(b"no picture")
     report = verify([DataSplit(str(root), [*records, Record(root / names[2], 0)], root=root)])
-    again = VerifyReport.model_validate_json(report.model_dump_json(exclude_computed_fields=True))
-    assert again.splits[0].name == rf"{tmp_path}/set \xe9"
-    assert again.splits[0].unreadable[0].file == rf"{tmp_path}/set \xe9/\xff.png"
-    assert again.identical_files[0].scenes == [r"\xe9.png", r"\xe8.png"]
+    told = json.loads(report.model_dump_json())
+    assert told["splits"][0]["name"] == rf"{tmp_path}/set \xe9"
+    assert told["splits"][0]["unreadable"][0]["file"] == rf"{tmp_path}/set \xe9/\xff.png"
+    assert told["identical_files"][0]["scenes"] == [r"\xe9.png", r"\xe8.png"]
 
 
 def test_a_split_named_twice_is_refused(tmp_path: Path) -> None:
