@@ -61,6 +61,39 @@ def find_images(paths: Sequence[str | Path]) -> list[FoundImage]:
     return list(found.values())
 
 
+def walk_images(folder: Path, seen: set[tuple[int, int]] | None = None) -> Iterator[Path]:
+    """Image files below a folder, as `find_images` searches it: hidden ones left out, linked folders searched once.
+
+    Args:
+        folder: An existing folder.
+        seen: (device, inode) of the folders already searched, to which those searched here are added.
+
+    Raises:
+        DataError: If a folder cannot be listed.
+    """
+    seen = set() if seen is None else seen
+    status = folder.stat()
+    if (status.st_dev, status.st_ino) in seen:
+        return
+    seen.add((status.st_dev, status.st_ino))
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be listed ({error.strerror})") from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if os.path.isdir(entry):
+            yield from walk_images(entry, seen)
+        elif is_image_name(entry):
+            yield entry
+
+
+def is_image_name(path: Path) -> bool:
+    """Whether a file counts as an image when a folder is searched: by its ending, and if it is not hidden."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
 def result_stem(relative: Path) -> Path:
     """Name that the results of an image share: its relative path without the extension.
 
@@ -149,7 +182,7 @@ def _sync_folder(folder: Path) -> None:
 def _expand(given: str | Path) -> list[FoundImage]:
     path = Path(given)
     if os.path.isdir(path):
-        images = [FoundImage(file, file.relative_to(path)) for file in _walk(path, set())]
+        images = [FoundImage(file, file.relative_to(path)) for file in walk_images(path)]
         nothing = "the folder holds no image"
     elif os.path.lexists(path):
         return [FoundImage(path, Path(path.name))]
@@ -167,7 +200,7 @@ def _expand_glob(pattern: str) -> Iterator[FoundImage]:
     fixed = Path(*_until_magic(Path(pattern).parts))
     seen: set[tuple[int, int]] = set()
     for match in map(Path, sorted(glob.glob(pattern, recursive=True))):
-        files = _walk(match, seen) if os.path.isdir(match) else [match] if _is_image_name(match) else []
+        files = walk_images(match, seen) if os.path.isdir(match) else [match] if is_image_name(match) else []
         for file in files:
             yield FoundImage(file, file.relative_to(fixed))
 
@@ -177,26 +210,3 @@ def _until_magic(parts: tuple[str, ...]) -> Iterator[str]:
         if glob.has_magic(part):
             return
         yield part
-
-
-def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
-    """Image files below ``folder``; ``seen`` holds the (device, inode) of the folders already searched."""
-    status = folder.stat()
-    if (status.st_dev, status.st_ino) in seen:
-        return
-    seen.add((status.st_dev, status.st_ino))
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be listed ({error.strerror})") from error
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if os.path.isdir(entry):
-            yield from _walk(entry, seen)
-        elif _is_image_name(entry):
-            yield entry
-
-
-def _is_image_name(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")

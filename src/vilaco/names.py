@@ -3,6 +3,9 @@
 import os
 import unicodedata
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, lone surrogates, line and paragraph ends
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # make text read backwards
@@ -31,3 +34,7 @@ def one_line(text: str | Path) -> str:
         else letter
         for letter in str(text)
     )
+
+
+Text = Annotated[str, AfterValidator(as_text)]
+"""A field of a report that may name a file, whatever bytes its name has."""

@@ -69,6 +69,20 @@ def test_json_is_the_report_and_goes_to_stdout_alone(data: Path) -> None:
     assert report.records == 8
 
 
+def test_one_subset_of_a_list_that_names_several(data: Path) -> None:
+    subsets = {"train": range(3), "val": range(3, 8)}
+    entries = {
+        f"{index}.png": {"subset": subset, "path": f"{index}.png", "label": int(index >= 4)}
+        for subset, numbers in subsets.items()
+        for index in numbers
+    }
+    listed = data.parent / "datalist.json"
+    listed.write_text(json.dumps(entries))
+    for chosen, records in (((), 8), (("--subset", "val"), 5)):
+        result = run("--baseline", "all_ones", "--data", listed, "--json", *chosen)
+        assert EvaluationReport.model_validate_json(result.stdout).records == records
+
+
 def test_a_missing_prediction_is_named_and_the_exit_code_says_so(data: Path, tmp_path: Path) -> None:
     (tmp_path / "tool/5.png").unlink()
     result = run("--predictions", tmp_path / "tool", "--data", data)

@@ -1,5 +1,6 @@
 """``vilaco train`` as a person meets it."""
 
+import json
 import os
 import shlex
 import signal
@@ -12,7 +13,7 @@ import yaml
 from typer.testing import CliRunner
 
 from vilaco.cli.train import train
-from vilaco.errors import ConfigError, VilacoError
+from vilaco.errors import ConfigError, DataError, VilacoError
 from vilaco.training.feature_cache import CachedFeatures
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -70,6 +71,28 @@ def test_ctrl_c_before_the_first_epoch_says_how_to_go_on(
     monkeypatch.undo()
     result = run(*shlex.split(shown)[2:], "--cache", tmp_path / "cache")
     assert result.exit_code == 0, result.output
+
+
+def test_the_test_subset_of_a_list_is_never_trained_on(two_piles: Path, tiny_clip: Path, tmp_path: Path) -> None:
+    entries = {
+        f"{pile}{index}": {
+            "subset": "val" if index == 11 else "train",
+            "path": f"{pile}/{pile[0]}{index:02d}.jpg",
+            "label": label,
+        }
+        for label, pile in enumerate(("authentic", "tampered"))
+        for index in range(12)
+    }
+    listed, out = two_piles / "datalist.json", tmp_path / "run"
+    listed.write_text(json.dumps(entries))
+    refused = run(listed, "--out", out)
+    assert isinstance(refused.exception, DataError)
+    assert str(refused.exception).endswith("names several subsets; choose one with --subset: train, val.")
+
+    result = run(listed, "--subset", "train", "--out", out, "--cache", tmp_path / "cache", *tiny_settings(tiny_clip))
+    assert result.exit_code == 0, result.output
+    facts = json.loads((out / "run.json").read_text())
+    assert sum(facts["train_images"].values()) + sum(facts["validation_images"].values()) == 22
 
 
 def test_a_folder_without_a_run_cannot_be_resumed(two_piles: Path, tmp_path: Path) -> None:

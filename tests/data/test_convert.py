@@ -1,5 +1,7 @@
 """Lists that are written and read back; what a format cannot hold is refused, or counted when allowed."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,14 @@ def test_a_manifest_holds_everything(tmp_path: Path, name: str) -> None:
     assert read_dataset(tmp_path / name) == data
 
 
+@pytest.mark.parametrize("name", ["m.csv", "m.jsonl"])
+def test_a_manifest_holds_any_name(tmp_path: Path, name: str) -> None:
+    odd = ["a\u2028b.jpg", "a\x85b.jpg", "a\nb.jpg", " lead.jpg", 'quo"te.jpg', "trail "]
+    data = [Record(tmp_path / one, 1, tmp_path / f" masks/{one}.png") for one in odd]
+    convert({"": data}, tmp_path / name, "manifest")
+    assert read_dataset(tmp_path / name) == data
+
+
 def test_paths_are_relative_to_the_list(tmp_path: Path) -> None:
     convert({"": records(tmp_path)}, tmp_path / "lists/deep/m.csv", "manifest")
     assert (tmp_path / "lists/deep/m.csv").read_text() == (
@@ -46,6 +56,31 @@ def test_paths_are_relative_to_the_list(tmp_path: Path) -> None:
     )
     again = read_dataset(tmp_path / "lists/deep/m.csv")
     assert [record.path.resolve() for record in again] == [record.path for record in records(tmp_path)]
+
+
+@pytest.mark.parametrize("format", sorted(TARGETS))
+def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path, format: str) -> None:
+    latin = tmp_path / os.fsdecode(b"caf\xe9")
+    file = f"list{TARGETS[format].suffixes[0]}"
+    with pytest.raises(DataError, match=r"the name is not UTF-8, and a list is; rename the file"):
+        convert({"": [Record(latin / "a.jpg", 0)]}, tmp_path / file, format)
+    assert not (tmp_path / file).exists()
+    report = convert({"": [Record(latin / "a.jpg", 0)]}, latin / file, format)  # whose paths need not name the folder
+    assert report.file == rf"{tmp_path}/caf\xe9/{file}"
+    assert READERS[format](latin / file) == [Record(latin / "a.jpg", 0)]
+
+
+def test_a_list_in_a_linked_folder_finds_its_files(tmp_path: Path) -> None:
+    (tmp_path / "deep/real").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep/real", target_is_directory=True)
+    for place in (tmp_path / "outside.jpg", tmp_path / "deep/real/inside.jpg"):
+        place.touch()
+    given = [Record(tmp_path / "outside.jpg", 0), Record(tmp_path / "link/inside.jpg", 0)]
+    convert({"": given}, tmp_path / "link/m.csv", "manifest")
+    assert (tmp_path / "link/m.csv").read_text() == "path,label\n../../outside.jpg,0\ninside.jpg,0\n"
+    convert({"": read_dataset(tmp_path / "link/m.csv")}, tmp_path / "again/m.csv", "manifest")
+    again = read_dataset(tmp_path / "again/m.csv")
+    assert [record.path.resolve() for record in again] == [record.path.resolve() for record in given]
 
 
 def test_mvss_divides_by_tabs_where_paths_have_spaces(tmp_path: Path) -> None:
@@ -62,6 +97,18 @@ def test_wscl_subsets_survive_and_are_a_loss_elsewhere(tmp_path: Path) -> None:
     assert read_splits(tmp_path / "l.json") == splits
     with pytest.raises(DataError, match=r"no room for split names \(2 images\)"):
         convert(splits, tmp_path / "m.csv", "manifest")
+
+
+@pytest.mark.parametrize(("name", "format"), [("l.json", "wscl"), ("m.csv", "manifest")])
+def test_an_image_in_two_subsets_is_a_loss(tmp_path: Path, name: str, format: str) -> None:
+    first, second = records(tmp_path)
+    splits = {"train": [first], "val": [replace(first, path=tmp_path / "Tp/../Au/a.jpg"), second]}
+    with pytest.raises(DataError, match=r"no room for images listed before \(1 images\)"):
+        convert(splits, tmp_path / name, format)
+    report = convert(splits, tmp_path / name, format, allow_loss=True)
+    assert (report.images, report.written, report.left_out) == (3, 2, 1)
+    assert report.losses["images listed before"] == 1
+    assert read_dataset(tmp_path / name) == [first, second]
 
 
 def test_loss_is_refused_with_counts_and_nothing_is_written(tmp_path: Path) -> None:

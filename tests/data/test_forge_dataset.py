@@ -152,6 +152,14 @@ def test_ctrl_c_leaves_whole_files_and_a_manifest_of_them(photos: list[Path], tm
     assert not [name for name in files(tmp_path / "out") if name.endswith(".tmp")]
 
 
+def test_what_stops_the_first_pictures_is_what_is_raised(photos: list[Path], tmp_path: Path):
+    (tmp_path / "segments").mkdir()
+    (tmp_path / "segments/01.mat").write_bytes(b"x" * 300)
+    with pytest.raises(DataError, match=r"01\.mat"):
+        forge_dataset(photos[:2], tmp_path / "out", count=24, seed=3, segments=tmp_path / "segments", workers=1)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_full_folder_and_wrong_numbers_are_refused(photos: list[Path], tmp_path: Path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full/old.jpg").touch()

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vilaco.data.formats import read_dataset, read_splits, recognise
+from vilaco.data.formats import read_dataset, read_splits, read_subset, recognise
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
 from vilaco.errors import DataError
+from vilaco.files import find_images
 
 
 def image(path: Path) -> Path:
@@ -28,11 +29,35 @@ def test_two_folders_are_recursive_and_take_any_image_type(tmp_path: Path) -> No
     )
 
 
+def test_folders_are_searched_as_find_images_searches_them(tmp_path: Path) -> None:
+    image(tmp_path / "photos/authentic/.ipynb_checkpoints/a-checkpoint.jpg")
+    image(tmp_path / "photos/authentic/._a.jpg")
+    image(tmp_path / "elsewhere/b.jpg")
+    (tmp_path / "photos/authentic/linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "photos/authentic/lost.jpg").symlink_to(tmp_path / "gone.jpg")
+    found = [record.path for record in read_dataset(tmp_path / "photos")]
+    assert found == [tmp_path / "photos/authentic/linked/b.jpg", tmp_path / "photos/authentic/lost.jpg"]
+    assert found == [each.path for each in find_images([tmp_path / "photos"])]
+
+
+def test_a_set_without_subsets_is_its_own_subset(tmp_path: Path) -> None:
+    records = [Record(image(tmp_path / "authentic/a.jpg"), AUTHENTIC)]
+    assert read_subset(tmp_path) == records
+    with pytest.raises(DataError, match="has no subset 'train'; its subsets: none"):
+        read_subset(tmp_path, "train")
+
+
 def test_two_folders_with_a_mask_of_no_image(tmp_path: Path) -> None:
     image(tmp_path / "tampered/a.jpg")
     image(tmp_path / "masks/b.png")
     with pytest.raises(DataError, match=r"b\.png: no image of this name under .*tampered"):
         read_dataset(tmp_path)
+
+
+def test_two_files_of_one_name_share_its_mask(tmp_path: Path) -> None:
+    tampered = [image(tmp_path / "tampered" / name) for name in ("b.jpg", "b.png")]
+    mask = image(tmp_path / "masks/b.png")
+    assert read_dataset(tmp_path) == [Record(path, TAMPERED, mask) for path in tampered]
 
 
 def test_two_empty_folders(tmp_path: Path) -> None:
@@ -57,6 +82,15 @@ def test_csv_manifest(tmp_path: Path) -> None:
     ]
     assert recognise(file) == ("manifest", wanted)
     assert read_dataset(tmp_path) == wanted  # the folder's manifest
+
+
+def test_csv_manifest_with_spaces_after_commas_and_line_ends_of_windows(tmp_path: Path) -> None:
+    file = tmp_path / "m.csv"
+    file.write_bytes(b"path, label, mask, group\r\na.jpg, 0, , beach \r\n\r\nb.jpg, 1,m.png, beach\r\n")
+    assert read_dataset(file) == [
+        Record(tmp_path / "a.jpg", AUTHENTIC, group="beach"),
+        Record(tmp_path / "b.jpg", TAMPERED, tmp_path / "m.png", group="beach"),
+    ]
 
 
 def test_jsonl_manifest(tmp_path: Path) -> None:
@@ -215,6 +249,11 @@ def test_wscl_datalist_and_its_subsets(tmp_path: Path) -> None:
     authentic = Record(tmp_path / "data/coverage/val/image/81.tif", 0)
     assert recognise(file) == ("wscl", [tampered, authentic])
     assert read_splits(file) == {"val": [tampered], "train": [authentic]}
+    assert read_subset(file, "train") == [authentic]
+    with pytest.raises(DataError, match=r"names several subsets; choose one with --subset: val, train\.$"):
+        read_subset(file)
+    with pytest.raises(DataError, match=r"has no subset 'test'; its subsets: val, train\.$"):
+        read_subset(file, "test")
 
     del entries["81.tif"]["subset"]
     file.write_text(json.dumps(entries))

@@ -112,6 +112,21 @@ def test_casia2_reads_tiff_and_the_mask_called_gt3(tmp_path: Path) -> None:
     assert found["Au_cha_10002.bmp"].group == found["Tp_D_NRD_S_N_cha10002_cha10001_20094.jpg"].group
 
 
+def test_casia1_and_casia2_side_by_side_each_take_their_own_masks(tmp_path: Path) -> None:
+    write(tmp_path / "CASIA 1.0 dataset/Au/Au_ani_0001.jpg")
+    write(tmp_path / "CASIA 1.0 dataset/Tp/CM/Sp_S_CND_A_pla0016_pla0016_0196.jpg")
+    write(tmp_path / "CASIA 1.0 groundtruth/CM/Sp_S_CND_A_pla0016_pla0016_0196_gt.png", square(255, 0))
+    write(tmp_path / "CASIA2.0_revised/Au/Au_ani_00001.jpg")
+    write(tmp_path / "CASIA2.0_revised/Tp/Tp_D_CRN_S_N_cha00063_art00014_11818.tif")
+    write(tmp_path / "CASIA2.0_Groundtruth/Tp_D_CRN_S_N_cha00063_art00014_11818_gt.png", square(255, 0))
+    for folder, format, mask in (
+        ("CASIA 1.0 dataset", "casia1", "Sp_S_CND_A_pla0016_pla0016_0196_gt.png"),
+        ("CASIA2.0_revised", "casia2", "Tp_D_CRN_S_N_cha00063_art00014_11818_gt.png"),
+    ):
+        name, records = recognise(tmp_path / folder)
+        assert (name, mask_name(records[1])) == (format, mask)
+
+
 def test_scene_ids_reads_a_dot_for_an_underscore() -> None:
     assert scene_ids("Sp_D_NNN_A_ani0099_ani0100.0288") == ["ani0099", "ani0100"]
 

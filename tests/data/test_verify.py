@@ -1,5 +1,7 @@
 """What verify finds in sets that were broken on purpose; every count is worked by hand."""
 
+import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +150,18 @@ def test_known_counts_stand_beside_what_was_found(tmp_path: Path) -> None:
         ("MVSS-Net", 920),
         ("WSCL", 919),
     ]
+
+
+def test_names_that_are_not_utf_8_are_reported(tmp_path: Path) -> None:
+    root = tmp_path / os.fsdecode(b"set \xe9")
+    names = [os.fsdecode(name) for name in (b"\xe9.png", b"\xe8.png", b"\xff.png")]
+    records = [Record(photo(root / name, 1), 0, group=name) for name in names[:2]]
+    (root / names[2]).write_bytes(b"no picture")
+    report = verify([DataSplit(str(root), [*records, Record(root / names[2], 0)], root=root)])
+    told = json.loads(report.model_dump_json())
+    assert told["splits"][0]["name"] == rf"{tmp_path}/set \xe9"
+    assert told["splits"][0]["unreadable"][0]["file"] == rf"{tmp_path}/set \xe9/\xff.png"
+    assert told["identical_files"][0]["scenes"] == [r"\xe9.png", r"\xe8.png"]
 
 
 def test_a_split_named_twice_is_refused(tmp_path: Path) -> None:

@@ -148,6 +148,17 @@ def test_every_record_is_counted_and_a_set_without_masks_leaves_the_background_u
     assert any("0 of 20 tampered images have a mask" in sentence for sentence in report.verdict)
 
 
+def test_masks_of_one_scene_leave_the_background_undecided(with_shortcut: list[Record]) -> None:
+    masked = [record for record in with_shortcut if record.mask][:8]  # enough, but all in one fold
+    records = [
+        replace(r, group="one scene" if r in masked else r.group, mask=r.mask if r in masked else None)
+        for r in with_shortcut
+    ]
+    report = audit_dataset(records, folds=3)
+    assert {"all metadata", "whole picture"} <= {probe.evidence for probe in report.probes}
+    assert "background" not in {probe.evidence for probe in report.probes}
+
+
 def test_too_few_images_are_refused_with_the_count(with_shortcut: list[Record]) -> None:
     with pytest.raises(DataError, match="10 readable authentic images of 5 scenes or more, there are 4 of 4"):
         audit_dataset(with_shortcut[:8], data="tiny")

@@ -166,6 +166,17 @@ def test_noi1_finds_a_noisier_patch() -> None:
     assert np.median(outside(found)) < 0.2
 
 
+@pytest.mark.parametrize("size", [(286, 286), (271, 300), (300, 272)])
+def test_noi1_draws_a_tile_where_it_lies(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 3, size)
+    noise[240:256, 240:256] *= 8
+    found = noi1_map(np.repeat(np.clip(128 + noise, 0, 255).astype(np.uint8)[..., None], 3, axis=2))
+    assert found.shape == size
+    for places in np.nonzero(found > 0.9 * found.max()):
+        assert places.mean() == pytest.approx(247.5, abs=1)
+
+
 def bayer_interpolated(pixels: np.ndarray) -> np.ndarray:
     """Green measured where row + column is even, and the mean of four neighbours elsewhere."""
     rows, columns = np.indices(pixels.shape[:2])

@@ -2,6 +2,7 @@
 
 import gc
 import math
+import os
 import weakref
 from dataclasses import replace
 from pathlib import Path
@@ -189,6 +190,20 @@ def test_saved_report_reads_back_and_is_the_same_for_the_same_seed(tmp_path: Pat
     lines = files[1].read_text().splitlines()
     assert len(lines) == 1 + sum(len(p.figures) for p in report.profiles)
     assert len(files[2].read_text().splitlines()) == 9
+
+
+def test_a_name_that_is_not_utf_8_is_written_out(tmp_path: Path) -> None:
+    records = make_set(tmp_path / "set", authentic=1, tampered=1)
+    latin = tmp_path / "set" / os.fsdecode(b"caf\xe9.png")
+    records[0].path.rename(latin)
+    broken = tmp_path / "set" / os.fsdecode(b"\xff.png")
+    broken.write_bytes(b"no picture")
+    records = [replace(records[0], path=latin, group=latin.stem), records[1], Record(broken, 0)]
+    report = evaluate(Redness(), records, data=latin.stem, resamples=0)
+    report.save(tmp_path / "out")
+    saved = EvaluationReport.model_validate_json((tmp_path / "out/evaluation.json").read_text())
+    assert (saved.data, saved.images[0].path, saved.images[0].group) == (r"caf\xe9", r"caf\xe9.png", r"caf\xe9")
+    assert saved.problems[0].path == r"\xff.png"
 
 
 def test_file_list_hash_knows_paths_and_labels(tmp_path: Path) -> None:

@@ -85,10 +85,10 @@ def test_gallery_keeps_the_worst_and_the_best_and_no_more(tmp_path: Path) -> Non
     assert len({*everything._best, *everything._worst}) == 6  # each once
 
 
-def test_curves_are_drawn_with_one_class_too(tmp_path: Path) -> None:
+def test_curves_are_drawn_with_one_class_and_whatever_the_name(tmp_path: Path) -> None:
     report = judged(tmp_path, Gallery())
     paths = draw_curves(report, tmp_path / "curves")
     assert [p.name for p in paths] == ["roc.png", "pr.png"]
     assert all(load_photo(p).upright_size[1] > 300 for p in paths)
-    authentic = evaluate(Square(), [Record(tmp_path / "2.png", 0)], resamples=0)
+    authentic = evaluate(Square(), [Record(tmp_path / "2.png", 0)], data="no $formula_$", resamples=0)
     assert all(p.is_file() for p in draw_curves(authentic, tmp_path / "one_class"))

@@ -80,7 +80,7 @@ def test_blur_hurts_and_more_blur_hurts_more(records: list[Record]) -> None:
 
 
 def test_what_is_saved_can_be_read_back(records: list[Record], tmp_path: Path) -> None:
-    report = run(records, LADDERS["social"])
+    report = run_robustness(Bright(), records, LADDERS["social"], ["wscl"], data="no $formula_$", resamples=20)
     out = tmp_path / "out"
     assert [path.name for path in report.save(out)] == [
         "robustness.json",

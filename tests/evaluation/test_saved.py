@@ -1,6 +1,7 @@
 """Saved predictions of other tools: every kind of file, pairing by name, and what is refused."""
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,9 @@ import pytest
 
 from vilaco.errors import DataError, ImageError
 from vilaco.evaluation.saved import SavedPredictions, read_prediction
+from vilaco.files import result_stem
 from vilaco.images import Photo
+from vilaco.names import as_text
 
 MAP = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
 
@@ -51,6 +54,7 @@ def test_every_kind_of_file_gives_the_same_map(tmp_path: Path) -> None:
         (np.full((2, 2), np.nan), "without NaN"),
         (np.zeros((2, 2), int), "got int64"),
         (np.zeros((2, 2, 2), np.float32), "got shape"),
+        (np.array([[0, 1], [1, 0]], np.uint8), "8-bit values of 0 and 1 alone"),
     ],
 )
 def test_another_scale_is_refused_not_guessed(tmp_path: Path, array: np.ndarray, words: str) -> None:
@@ -58,6 +62,8 @@ def test_another_scale_is_refused_not_guessed(tmp_path: Path, array: np.ndarray,
     with pytest.raises(ImageError, match=words) as caught:
         read_prediction(tmp_path / "a.npy")
     assert caught.value.code == "prediction_unreadable"
+    np.save(tmp_path / "a.npy", np.zeros((2, 2), np.uint8))
+    assert read_prediction(tmp_path / "a.npy")[0].max() == 0  # nothing found, on any scale
 
 
 def test_unreadable_files_are_one_clear_error(tmp_path: Path) -> None:
@@ -132,6 +138,35 @@ def test_output_of_vilaco_detect_is_read_with_its_scores(tmp_path: Path) -> None
     np.testing.assert_allclose(prediction.localization_map, MAP, atol=1e-5)
     assert prediction.detection_score == 0.125
     assert "results.jsonl" in saved.image_score
+
+
+def test_output_of_vilaco_detect_is_found_where_the_name_was_too_long(tmp_path: Path) -> None:
+    image = Path("/data/set") / f"{'x' * 246}.jpg"
+    stem = result_stem(Path(image.name)).name
+    assert stem != image.stem
+    save_png(tmp_path / f"{stem}.map.png", np.rint(MAP * 65535).astype(np.uint16))
+    prediction = SavedPredictions(tmp_path, [image], Path("/data/set"))(photo(image))
+    np.testing.assert_allclose(prediction.localization_map, MAP, atol=1e-5)
+
+
+def test_a_name_that_is_not_utf_8_meets_its_prediction(tmp_path: Path) -> None:
+    image = tmp_path / os.fsdecode(b"\xe8/caf\xe9.png")
+    save_png(tmp_path / "p/a.png", np.zeros((3, 4), np.uint8)).rename(tmp_path / os.fsdecode(b"p/caf\xe9.png"))
+    saved = SavedPredictions(tmp_path / "p", [image], image.parent)
+    assert saved(photo(Path(as_text(image)))).detection_score == 0
+    assert saved.unused == []
+
+
+def test_results_of_any_name_are_read(tmp_path: Path) -> None:
+    name = "a\u2028b.jpg"
+    save_png(tmp_path / "a\u2028b.png", np.zeros((3, 4), np.uint8))
+    row = json.dumps({"path": name, "detection_score": 0.125}, ensure_ascii=False)
+    (tmp_path / "results.jsonl").write_text(row + "\n\n", encoding="utf-8")
+    saved = SavedPredictions(tmp_path, [Path("/d") / name], Path("/d"))
+    assert saved(photo(Path("/d") / name)).detection_score == 0.125
+    (tmp_path / "results.jsonl").write_bytes(row.replace("a", "\xe9").encode("latin-1", "ignore"))
+    with pytest.raises(DataError, match=r"results\.jsonl: cannot be read as UTF-8 text"):
+        SavedPredictions(tmp_path, [], tmp_path)
 
 
 def test_folders_that_hold_nothing_are_refused(tmp_path: Path) -> None:

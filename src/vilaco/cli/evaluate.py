@@ -39,6 +39,9 @@ def evaluate(
     ),
     data: Path | None = typer.Option(None, "--data", "-d", help="The data set, in any known format."),
     data_format: str | None = typer.Option(None, "--format", help="The data set's format; found out unless given."),
+    subset: str | None = typer.Option(
+        None, "--subset", help="One subset of a list that names several; all of them unless given."
+    ),
     profile: str = typer.Option("wscl", "--profile", "-p", help="One or more profiles, with commas between."),
     mask_policy: MaskPolicy = typer.Option(MaskPolicy.skip, help="For masks whose size is not their image's."),
     resave_jpeg: int | None = typer.Option(
@@ -80,14 +83,14 @@ def evaluate(
     if out is not None:
         console.require("train", "matplotlib")
 
-    from vilaco.data.formats import read_dataset
+    from vilaco.data.formats import read_dataset, read_subset
     from vilaco.evaluation.evaluate import evaluate as run
     from vilaco.evaluation.profiles import get_profile
     from vilaco.evaluation.results import Provenance
     from vilaco.evaluation.saved import SavedPredictions
 
     profiles = [get_profile(name.strip()) for name in profile.split(",")]
-    records = read_dataset(data, data_format)
+    records = read_subset(data, subset, data_format) if subset else read_dataset(data, data_format)
     predictor: Predictor
     if predictions is None:
         predictor, provenance = load_predictor(model, baseline)

@@ -14,6 +14,9 @@ def train(
         help="A folder with authentic/ and tampered/, a manifest, or any data set vilaco reads.",
         show_default=False,
     ),
+    subset: str | None = typer.Option(
+        None, "--subset", help="The subset to train on, where a list names several, such as train and val."
+    ),
     recipe: str | None = typer.Option(
         None, "--recipe", "-r", help="A recipe's name or a YAML file.  [default: paper; with --from: default]"
     ),
@@ -57,7 +60,7 @@ def train(
         vilaco train photos/ --out runs/mine --resume
     """
     console.require("train", "torch", "transformers", "lightning")
-    from vilaco.data.formats import read_dataset
+    from vilaco.data.formats import read_subset
     from vilaco.errors import ConfigError
     from vilaco.files import find_images
     from vilaco.training.fit import train as run_training
@@ -74,8 +77,9 @@ def train(
     checked = load_recipe(chosen, overrides=settings, without=without)
     if checked.self_training is None and (photos or segments or start_from):
         raise ConfigError(f"--photos, --segments and --from are for recipes that forge; {checked.name} does not")
-    records = read_dataset(data)
-    go_on = f"interrupted; go on with: {shlex.join(['vilaco', 'train', str(data), '--out', str(out), '--resume'])}"
+    records = read_subset(data, subset)
+    chosen_data = [str(data), *(["--subset", subset] if subset else [])]
+    go_on = f"interrupted; go on with: {shlex.join(['vilaco', 'train', *chosen_data, '--out', str(out), '--resume'])}"
     try:
         with console.progress_bar() as progress:
             if checked.self_training is None:

@@ -20,6 +20,7 @@ from vilaco.data.formats.manifest import COLUMNS
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
 from vilaco.errors import DataError
 from vilaco.files import write_atomically
+from vilaco.names import as_text
 
 
 class ConvertReport(BaseModel):
@@ -59,6 +60,7 @@ class _Target:
     tampered_without_mask: bool = False
     authentic_with_mask: bool = False
     splits: bool = False
+    repeats: bool = True
     commas: bool = True
     other_than_jpeg: bool = True
 
@@ -89,21 +91,30 @@ def convert(splits: Splits, file: Path, format: str, *, allow_loss: bool = False
     if file.suffix.lower() not in target.suffixes:
         raise DataError(f"{file}: a list of format {format} ends in {' or '.join(target.suffixes)}.")
     losses: Counter[str] = Counter()
-    fitted = {
-        name: [fit for record in records if (fit := _fit(record, target, losses))] for name, records in splits.items()
-    }
+    listed: set[str] = set()
+
+    def fit(record: Record) -> Record | None:
+        path = _relative(record.path, file.parent)
+        if path in listed and not target.repeats:
+            losses["images listed before"] += 1
+            return None
+        listed.add(path)
+        return _fit(record, target, losses)
+
+    fitted = {name: [kept for record in records if (kept := fit(record))] for name, records in splits.items()}
     images = sum(map(len, splits.values()))
     written = sum(map(len, fitted.values()))
     if len(splits) > 1 and not target.splits:
         losses["split names"] = images
     if losses and not allow_loss:
-        listed = ", ".join(f"{what} ({count} images)" for what, count in losses.items())
-        raise DataError(f"{file}: format {format} has no room for {listed}; allow the loss, or write a manifest.")
+        lost = ", ".join(f"{what} ({count} images)" for what, count in losses.items())
+        instead = "" if format == "manifest" else ", or write a manifest"
+        raise DataError(f"{file}: format {format} has no room for {lost}; allow the loss{instead}.")
     if not written:
         raise DataError(f"{file}: format {format} can hold none of the {images} images.")
     write_atomically(file, target.render(fitted, file).encode())
     return ConvertReport(
-        file=str(file),
+        file=as_text(file),
         format=format,
         images=images,
         written=written,
@@ -143,7 +154,16 @@ def _cannot_hold(record: Record, target: _Target) -> str | None:
 
 
 def _relative(path: Path | None, folder: Path) -> str:
-    return Path(os.path.relpath(path, folder)).as_posix() if path else ""
+    if path is None:
+        return ""
+    if path.is_relative_to(folder) and ".." not in path.parts:
+        relative = path.relative_to(folder).as_posix()
+    else:  # out of a symbolic link, ".." leads to its target's parent
+        real = path.parent.resolve() / path.name
+        relative = Path(os.path.relpath(real, folder.resolve())).as_posix()
+    if as_text(relative) != relative:
+        raise DataError(f"{path}: the name is not UTF-8, and a list is; rename the file or its folder.")
+    return relative
 
 
 def _rows(splits: Splits, folder: Path) -> list[tuple[str, Record, str]]:
@@ -224,9 +244,17 @@ TARGETS: dict[str, _Target] = {
         unlabelled=True,
         tampered_without_mask=True,
         authentic_with_mask=True,
+        repeats=False,
     ),
     "benco_json": _Target(_render_benco_json, (".json",)),
-    "wscl": _Target(_render_wscl, (".json",), tampered_without_mask=True, authentic_with_mask=True, splits=True),
+    "wscl": _Target(
+        _render_wscl,
+        (".json",),
+        tampered_without_mask=True,
+        authentic_with_mask=True,
+        splits=True,
+        repeats=False,
+    ),
     "catnet": _Target(_render_catnet, (".csv", ".txt"), commas=False, other_than_jpeg=False),
     "trufor": _Target(_render_trufor, (".csv", ".txt"), commas=False),
     "mvss": _Target(_render_mvss, (".txt",), unlabelled=True, tampered_without_mask=True, authentic_with_mask=True),

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, computed_field
 
 from vilaco.data.known_counts import KnownCount
+from vilaco.names import Text
 
 MaskSizePolicy = Literal["skip", "resize", "fail"]
 """What to do with a mask whose size differs from its image: leave the image out, resize the mask, or stop."""
@@ -17,7 +18,7 @@ class _Report(BaseModel):
 class Fault(_Report):
     """One file and what is wrong with it."""
 
-    file: str
+    file: Text
     reason: str
 
 
@@ -52,7 +53,7 @@ class MaskCounts(_Report):
 class SplitReport(_Report):
     """One split: ``images = authentic + tampered + unlabelled = readable + len(unreadable)``."""
 
-    name: str
+    name: Text
     format: str
     images: int
     authentic: int
@@ -62,28 +63,28 @@ class SplitReport(_Report):
     unreadable: list[Fault]
     masks: MaskCounts
     mask_faults: list[Fault]
-    masks_not_binary: list[str]
+    masks_not_binary: list[Text]
     scenes: int
     without_scene: int
-    files_not_used: list[str]
+    files_not_used: list[Text]
     known: list[KnownCount]
 
 
 class SharedScene(_Report):
     """A scene with images in several splits."""
 
-    scene: str
-    splits: list[str]
+    scene: Text
+    splits: list[Text]
 
 
 class IdenticalFiles(_Report):
     """Records whose image files are the same, byte for byte."""
 
     sha256: str
-    files: list[str]
+    files: list[Text]
     labels: list[int | None]
-    splits: list[str]
-    scenes: list[str | None]
+    splits: list[Text]
+    scenes: list[Text | None]
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -31,6 +31,7 @@ from vilaco.evaluation.results import (
     Provenance,
 )
 from vilaco.images import Photo, load_mask, load_photo, mask_is_binary, resave_jpeg, resize_map
+from vilaco.names import as_text
 
 MaskPolicy = Literal["skip", "resize", "fail"]
 
@@ -347,7 +348,7 @@ def _resave(photo: Photo, *, quality: int) -> Photo:
 
 
 def _relative(path: Path, root: Path) -> str:
-    return Path(os.path.relpath(path, root)).as_posix()
+    return as_text(Path(os.path.relpath(path, root)).as_posix())
 
 
 def _by(size: tuple[int, ...]) -> str:

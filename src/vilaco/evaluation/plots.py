@@ -36,7 +36,8 @@ def draw_curves(report: EvaluationReport, folder: Path) -> list[Path]:
     pr_axes.set(xlabel="recall", ylabel="precision")
     written = []
     for name, figure, axes in (("roc.png", roc, roc_axes), ("pr.png", pr, pr_axes)):
-        axes.set(xlim=(0, 1), ylim=(0, 1.02), title=f"{report.method} on {report.data}")
+        axes.set(xlim=(0, 1), ylim=(0, 1.02))
+        axes.set_title(f"{report.method} on {report.data}", parse_math=False)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="lower right" if name == "roc.png" else "best", frameon=False)
         written.append(_write(figure, folder / name))

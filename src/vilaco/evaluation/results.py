@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from vilaco.files import write_atomically
+from vilaco.names import Text
 
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 """A float whose NaN is written as JSON ``null`` and read back as NaN."""
@@ -77,17 +78,17 @@ class ProfileResult(_Frozen):
 class Problem(_Frozen):
     """Something about one image that a reader of the figures should know."""
 
-    path: str
+    path: Text
     reason: str
-    detail: str
+    detail: Text
 
 
 class ImageRow(_Frozen):
     """One evaluated image; pixel figures are NaN for authentic images and without a usable mask."""
 
-    path: str
+    path: Text
     label: Literal[0, 1]
-    group: str | None
+    group: Text | None
     detection_score: float
     pixel_f1: Number
     pixel_iou: Number
@@ -123,8 +124,8 @@ class EvaluationReport(_Frozen):
         problems: Each skip and mask correction by name.
     """
 
-    method: str
-    data: str
+    method: Text
+    data: Text
     vilaco_version: str
     provenance: Provenance
     preprocessing: str

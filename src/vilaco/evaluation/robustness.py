@@ -11,6 +11,7 @@ from vilaco.evaluation.ladders import Ladder
 from vilaco.evaluation.prediction import Predictor
 from vilaco.evaluation.results import EvaluationReport, Figure, Number, Provenance, to_csv
 from vilaco.files import write_atomically
+from vilaco.names import Text
 
 Progress = Callable[[Iterable[Record], str], Iterable[Record]]
 
@@ -59,8 +60,8 @@ class RobustnessReport(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    method: str
-    data: str
+    method: Text
+    data: Text
     ladder: str
     seed: int
     rows: tuple[RobustnessRow, ...]

@@ -47,7 +47,8 @@ def plot_robustness(report: RobustnessReport) -> bytes:
         panel.set_ylim(0, 1)
         panel.grid(alpha=0.3)
     panels[0].legend(fontsize=7)
-    figure.suptitle(f"{report.method} on {report.data}: {report.ladder} ladder, profile {profile}")
+    title = f"{report.method} on {report.data}: {report.ladder} ladder, profile {profile}"
+    figure.suptitle(title, parse_math=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()

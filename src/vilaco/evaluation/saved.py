@@ -3,13 +3,16 @@
 One file an image, a map or a mask:
 
 - PNG, 8 or 16 bits a channel, grey (or colour with equal channels): 0 authentic, 255 or 65535 tampered;
-- NPY: an ``(H, W)`` array, bool, uint8, uint16 or float in [0, 1];
+- NPY: an ``(H, W)`` array, bool, uint8, uint16 or float in [0, 1] (integers as in a PNG);
 - NPZ: such an array named ``map`` (or ``localization_map``, or the only one), and perhaps a scalar ``score``
   (or ``detection_score``) for the image.
 
+An 8-bit file of 0 and 1 alone is refused: far more often than a map that never exceeds 1/255 it is a mask on
+another scale.
+
 Files pair with images by relative path without the extension, then by the stem alone where only one image and
 one folder of predictions have it. The names of ``vilaco detect`` (``photo.map.png`` before
-``photo.mask.png``) and of tools that append (``photo.jpg.npz``) are understood.
+``photo.mask.png``; the longest ones cut) and of tools that append (``photo.jpg.npz``) are understood.
 """
 
 import json
@@ -23,10 +26,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vilaco.data.formats.layout import read_text
 from vilaco.errors import DataError, ImageError
 from vilaco.evaluation.prediction import Prediction
-from vilaco.files import IMAGE_SUFFIXES
+from vilaco.files import IMAGE_SUFFIXES, result_stem
 from vilaco.images import Photo
+from vilaco.names import as_text
 
 SUFFIXES = (".npz", ".npy", ".png")
 _MARKS = (".map", ".mask")
@@ -55,12 +60,12 @@ class SavedPredictions:
             raise DataError(f"{folder}: no such folder of predictions")
         self.name = name or folder.resolve().name
         self._folder, self._root = folder, root
-        self._images_by_stem = Counter(path.stem for path in images)
+        self._images_by_stem = Counter(self._relative(path).stem for path in images)
         self._images_by_path = Counter(self._relative(path).with_suffix("") for path in images)
         self._by_stem: dict[str, list[Path]] = defaultdict(list)
         for path in sorted(folder.rglob("*")):
             if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-                for stem in _stems(path.name):
+                for stem in _stems(as_text(path.name)):
                     self._by_stem[stem].append(path.relative_to(folder))
         if not self._by_stem:
             raise DataError(f"{folder}: holds no prediction (looked for {', '.join(SUFFIXES)})")
@@ -95,14 +100,15 @@ class SavedPredictions:
         return Prediction(localization_map, score)
 
     def _relative(self, path: Path) -> Path:
-        return Path(os.path.relpath(path, self._root))
+        """The path below the root, as text: a photo's source is text, whatever bytes its name has."""
+        return Path(os.path.relpath(as_text(path), as_text(self._root)))
 
     def _find(self, relative: Path) -> Path:
         named = [path for path in self._by_stem.get(relative.name, []) if path.parent == relative.parent]
         if not named and self._images_by_path[relative.with_suffix("")] > 1:
             reason = f"several images are named {relative.with_suffix('')}.*; name predictions {relative.name}.*"
             raise ImageError(relative, reason, code="prediction_ambiguous")
-        same_stem = self._by_stem.get(relative.stem, [])
+        same_stem = self._by_stem.get(relative.stem) or self._by_stem.get(result_stem(relative).name, [])
         found = named or [path for path in same_stem if path.parent == relative.parent]
         if not found and self._images_by_stem[relative.stem] == 1:
             found = same_stem
@@ -180,6 +186,10 @@ def _to_map(array: NDArray) -> NDArray[np.float32]:
         raise ValueError(f"must be a map (H, W), got shape {array.shape}")
     if array.dtype == np.bool_:
         return array.astype(np.float32)
+    if array.dtype == np.uint8 and array.max() == 1:
+        raise ValueError(
+            "8-bit values of 0 and 1 alone; save a mask as 0 and 255 or as bool, a map in 0 to 255 or floats"
+        )
     if array.dtype in (np.uint8, np.uint16):
         return array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
     if not np.issubdtype(array.dtype, np.floating):
@@ -193,7 +203,10 @@ def _to_map(array: NDArray) -> NDArray[np.float32]:
 def _detection_scores(path: Path) -> dict[str, list[tuple[str, float]]]:
     """Image paths and detection scores of a ``results.jsonl``, by file name."""
     scores: dict[str, list[tuple[str, float]]] = defaultdict(list)
-    for number, line in enumerate(path.read_text().splitlines() if path.exists() else [], start=1):
+    text = read_text(path) if path.exists() else ""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
         try:
             entry = json.loads(line)
             if "detection_score" in entry:

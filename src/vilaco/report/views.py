@@ -5,7 +5,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from vilaco.evaluation.baselines.ela import resave_change
-from vilaco.evaluation.baselines.noi1 import noise_distance
+from vilaco.evaluation.baselines.noi1 import noi1_map
 from vilaco.images import Photo, encode_jpeg, resize_map, resize_pixels
 from vilaco.report.overlay import draw_overlay, heat_colours
 from vilaco.result import Result
@@ -103,9 +103,7 @@ def noise_view(photo: Photo, size: tuple[int, int]) -> np.ndarray:
     Returns:
         (height, width, 3) uint8 RGB; black for a photo smaller than one tile of 16 pixels.
     """
-    tiles = noise_distance(photo.pixels)
-    values = np.zeros(size, np.float32) if tiles is None else resize_map(photo.upright(tiles), size)
-    return heat_colours(values)
+    return heat_colours(resize_map(photo.upright(noi1_map(photo.pixels)), size))
 
 
 def reduced_size(size: tuple[int, int], side: int) -> tuple[int, int]:

@@ -6,11 +6,13 @@ import json
 import math
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -186,8 +188,10 @@ def forge_dataset(
         if any(chunk.rows for chunk in made):
             _finish(forger, made, False, time.monotonic() - started)
         else:
-            for folder in ("authentic", "tampered", "masks", "."):
-                (out / folder).rmdir()
+            for folder in ("authentic", "tampered", "masks"):  # pictures in them are of no manifest
+                shutil.rmtree(out / folder, ignore_errors=True)
+            with suppress(OSError):
+                out.rmdir()
         raise
     return _finish(forger, made, True, time.monotonic() - started)
 

@@ -71,7 +71,10 @@ class PhotoPool:
         return self._group_of[index]
 
     def pixels(self, index: int) -> np.ndarray | None:
-        """Pixels of a photo, shrunk to ``max_side``.
+        """Pixels of a photo on the grid its file stores, shrunk to ``max_side``.
+
+        A phone's portrait may therefore lie on its side, as it does before a model that reads traces of the file
+        (:class:`~vilaco.localizer.Localizer` shows such a model the stored grid too, and turns the map).
 
         Returns:
             Shape ``(H, W, 3)``, uint8 RGB; ``None`` if it cannot be used, and :attr:`unreadable` says why.

@@ -95,6 +95,26 @@ def read_splits(path: str | Path, format: str | None = None) -> dict[str, list[R
     return {"": records}
 
 
+def read_subset(path: str | Path, subset: str | None = None, format: str | None = None) -> list[Record]:
+    """:func:`read_dataset`, but one subset alone where a list names several: nobody trains on the test by accident.
+
+    Args:
+        path: A folder or a file.
+        subset: Its name in the list; may be left out where there is one.
+        format: As for :func:`read_dataset`.
+
+    Raises:
+        DataError: As :func:`read_dataset`; if there is no such subset, or there are several and none was chosen.
+    """
+    splits = read_splits(path, format)
+    named = ", ".join(name for name in splits if name) or "none"
+    if subset is None and len(splits) > 1:
+        raise DataError(f"{path}: names several subsets; choose one with --subset: {named}.")
+    if subset is not None and subset not in splits:
+        raise DataError(f"{path}: has no subset '{subset}'; its subsets: {named}.")
+    return next(iter(splits.values())) if subset is None else splits[subset]
+
+
 def recognise(path: str | Path, format: str | None = None) -> tuple[str, list[Record]]:
     """:func:`read_dataset`, with the name of the format that ``path`` was read as in front."""
     path = Path(path)

@@ -75,7 +75,7 @@ def _read_casia(root: Path, *, digits: int) -> list[Record]:
     if not any(len(scene) == 3 + digits for ids in scenes.values() for scene in ids):
         raise NotThisFormat(f"has no name with a scene of {digits} digits, such as ani{1:0{digits}d}")
     group_of = _components(scenes.values())
-    mask_of = _pair_masks(tampered, _masks(root, tampered_folder))
+    mask_of = _best_pairs(root, tampered_folder, tampered)
 
     def group(path: Path) -> str | None:
         return f"casia-{group_of[scenes[path][0]]}" if scenes[path] else None
@@ -85,17 +85,26 @@ def _read_casia(root: Path, *, digits: int) -> list[Record]:
     ]
 
 
-def _masks(root: Path, tampered_folder: Path) -> list[Path]:
-    """Masks in a folder of ``root`` or in a ground-truth folder next to it, and beside tampered images."""
-    inside = subfolder(root, *_ground_truth(root), "Gt", "mask", "masks")
-    beside = root.resolve().parent
-    folder = inside or subfolder(beside, *_ground_truth(beside))
-    found = images_under(folder) if folder else []
-    return found + [path for path in images_under(tampered_folder) if _MASK.search(path.stem)]
+def _best_pairs(root: Path, tampered_folder: Path, tampered: list[Path]) -> dict[Path, Path]:
+    """Pairs with the mask folder that fits most images: CASIA v1 and v2 may lie side by side, each with its own.
+
+    Masks beside the tampered images join in with any.
+    """
+    beside = [path for path in images_under(tampered_folder) if _MASK.search(path.stem)]
+    candidates = [images_under(folder) for folder in _mask_folders(root)] or [[]]
+    return max((_pair_masks(tampered, found + beside) for found in candidates), key=len)
 
 
-def _ground_truth(parent: Path) -> list[str]:
-    return sorted(p.name for p in parent.iterdir() if "groundtruth" in p.name.lower().replace(" ", ""))
+def _mask_folders(root: Path) -> list[Path]:
+    """Folders that may hold masks: in ``root``, then next to it."""
+    others = [folder for name in ("Gt", "mask", "masks") if (folder := subfolder(root, name))]
+    return _ground_truth(root) + others + _ground_truth(root.resolve().parent)
+
+
+def _ground_truth(parent: Path) -> list[Path]:
+    """Subfolders called ground truth; one with authentic images of its own is a data set."""
+    named = [child for child in sorted(parent.iterdir()) if "groundtruth" in child.name.lower().replace(" ", "")]
+    return [folder for folder in named if folder.is_dir() and not subfolder(folder, "Au")]
 
 
 def _pair_masks(images: list[Path], masks: list[Path]) -> dict[Path, Path]:

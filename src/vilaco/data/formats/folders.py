@@ -5,7 +5,7 @@
     DATA/
       authentic/  any depth, any image type
       tampered/   any depth, any image type
-      masks/      optional; tampered/a/b.jpg has its mask at masks/a/b.png (any image type)
+      masks/      optional; tampered/a/b.jpg has its mask at masks/a/b.png (any image type), and so has b.tif
 
 Source: ours. A mask pixel above zero in any channel is tampered. Scenes are unknown, so every image is a
 group of its own; write a manifest where photos of one scene repeat.
@@ -31,13 +31,14 @@ def read_folders(root: Path) -> list[Record]:
         raise NotThisFormat("has neither a folder authentic/ nor a folder tampered/")
     masks = _masks(root / "masks")
     records = [
-        Record(path, label, masks.pop(_name(path, folder), None) if label == TAMPERED else None)
+        Record(path, label, masks.get(_name(path, folder)) if label == TAMPERED else None)
         for label, folder in folders.items()
-        for path in images_under(folder)
+        for path in (images_under(folder) if folder.is_dir() else [])
     ]
-    if masks:
-        stray = next(iter(masks.values()))
-        raise DataError(f"{stray}: no image of this name under {folders[TAMPERED]} ({len(masks)} such masks).")
+    used = {record.mask for record in records}
+    stray = [mask for mask in masks.values() if mask not in used]
+    if stray:
+        raise DataError(f"{stray[0]}: no image of this name under {folders[TAMPERED]} ({len(stray)} such masks).")
     if not records:
         raise DataError(f"{root}: authentic/ and tampered/ hold no images.")
     return records

@@ -28,7 +28,8 @@ def read_imd2020(root: Path) -> list[Record]:
         NotThisFormat: If no subfolder has both an ``*_orig`` image and a ``*_mask`` image.
     """
     require_folder(root)
-    topics = {folder: images_under(folder, recursive=False) for folder in sorted(root.iterdir()) if folder.is_dir()}
+    folders = [child for child in sorted(root.iterdir()) if child.is_dir() and not child.name.startswith(".")]
+    topics = {folder: images_under(folder, recursive=False) for folder in folders}
     if not any(_has(paths, "_orig") and _has(paths, "_mask") for paths in topics.values()):
         raise NotThisFormat("has no subfolder with both an *_orig and a *_mask image")
     return [record for folder, paths in topics.items() for record in _topic(folder.name, paths)]

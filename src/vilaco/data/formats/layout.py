@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vilaco.errors import DataError
-from vilaco.files import IMAGE_SUFFIXES
+from vilaco.files import is_image_name, walk_images
 
 
 class NotThisFormat(DataError):
@@ -19,18 +19,15 @@ class NotThisFormat(DataError):
 
 
 def images_under(folder: Path, *, recursive: bool = True) -> list[Path]:
-    """Image files below ``folder``, sorted by path; hidden files and the ``Thumbs.db`` of Windows are none.
+    """Image files below ``folder``, sorted by path: those that :func:`~vilaco.files.find_images` finds there.
 
     Args:
         folder: An existing folder.
         recursive: Whether to look into subfolders.
     """
-    found = folder.rglob("*") if recursive else folder.glob("*")
-    return sorted(
-        path
-        for path in found
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    if recursive:
+        return sorted(walk_images(folder))
+    return sorted(path for path in folder.iterdir() if is_image_name(path) and not path.is_dir())
 
 
 def subfolder(root: Path, *names: str) -> Path | None:
@@ -90,13 +87,13 @@ def trailing_number(name: str) -> str | None:
 
 
 def read_text(file: Path) -> str:
-    """Text of a list file, with or without a byte-order mark.
+    """Text of a list file, with or without a byte-order mark, its line ends as they are.
 
     Raises:
         DataError: If the file cannot be opened or is not UTF-8.
     """
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return file.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file}: cannot be read as UTF-8 text ({error}).") from error
 

@@ -7,14 +7,16 @@
       ...              wherever the paths point
 
 Columns: ``path`` and ``label`` (1 tampered, 0 authentic, empty unknown) always; ``mask``, ``group`` and
-``mask_rule`` (``nonzero``, ``zero`` or ``green``) where known. Paths are relative to the manifest's folder.
-Further columns are the user's notes and are left alone, unless their name looks like a misspelt one of these.
+``mask_rule`` (``nonzero``, ``zero`` or ``green``) where known. Paths are relative to the manifest's folder
+and taken to the letter: in a CSV file, a space before or after one is part of the name. Further columns are the
+user's notes and are left alone, unless their name looks like a misspelt one of these.
 
 Source: ours. Every other format converts to this one without loss.
 """
 
 import csv
 import difflib
+import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -69,7 +71,7 @@ def _manifest_file(source: Path) -> Path:
 
 
 def _csv_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.reader(read_text(file).splitlines(keepends=True))
+    reader = csv.reader(io.StringIO(read_text(file), newline=""))
     columns = [name.strip() for name in next(reader, [])]
     _check_columns(file, 1, columns)
     try:
@@ -81,13 +83,18 @@ def _csv_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                     f"{file}:{reader.line_num}: {len(cells)} values for the {len(columns)} columns of "
                     "line 1; quote a value that holds a comma."
                 )
-            yield reader.line_num, {name: cell.strip() for name, cell in zip(columns, cells, strict=True)}
+            yield reader.line_num, {name: _value(name, cell) for name, cell in zip(columns, cells, strict=True)}
     except csv.Error as error:
         raise DataError(f"{file}:{reader.line_num}: {error}.") from error
 
 
+def _value(column: str, cell: str) -> str:
+    """A cell without the spaces around it, unless they are part of a file's name."""
+    return cell if column in ("path", "mask") and cell.strip() else cell.strip()
+
+
 def _jsonl_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for line, text in enumerate(read_text(file).splitlines(), start=1):
+    for line, text in enumerate(read_text(file).split("\n"), start=1):
         if not text.strip():
             continue
         try:

@@ -215,13 +215,18 @@ class _Judges:
             for history in HISTORIES:
                 rows = np.stack([image.statistics[region, history] for image in self._images])
                 defined = np.asarray(np.isfinite(rows).all(axis=1))
-                labels = self._labels[defined]
-                if min(labels.sum(), (~labels).sum()) < 2 * (self._folds.max() + 1):
+                if not self._can_be_asked(defined):
                     continue
                 results.append(
                     self._ask(rows, linear, region, history, defined=defined, can_be_shortcut=region == BACKGROUND)
                 )
         return results
+
+    def _can_be_asked(self, defined: NDArray[np.bool_]) -> bool:
+        """Whether enough images of both labels are left, and whichever fold is held out, both to learn from."""
+        folds, labels = self._folds[defined], self._labels[defined]
+        enough = min(labels.sum(), (~labels).sum()) >= 2 * (self._folds.max() + 1)
+        return bool(enough and all(len(set(folds[labels == label])) > 1 for label in (False, True)))
 
     def _ask(
         self,

@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from vilaco.names import Text
+
 SHORTCUT_AUC, SHORTCUT_LOW = 0.60, 0.55
 """A probe is called a shortcut from this AUC on, if its interval lies above the second number.
 
@@ -116,15 +118,15 @@ class AuditReport(_Frozen):
     """
 
     format: Literal["vilaco-audit-1"] = "vilaco-audit-1"
-    data: str
+    data: Text
     seed: int
     folds: int
     counts: ImageCounts
     probes: tuple[ProbeResult, ...]
     resave: tuple[AlarmRate, ...]
     model: ModelAudit | None
-    problems: tuple[str, ...]
-    verdict: tuple[str, ...]
+    problems: tuple[Text, ...]
+    verdict: tuple[Text, ...]
 
     @property
     def has_shortcut(self) -> bool:

@@ -31,6 +31,8 @@ DAUBECHIES_8_TAP = np.array(
 """Low-pass filter (I. Daubechies, "Ten Lectures on Wavelets", 1992, Table 6.1, N = 4), of norm 1."""
 
 _HIGH_PASS = DAUBECHIES_8_TAP[::-1] * np.array([1, -1] * 4)
+TILE = 2 * BLOCK
+"""Side of a tile in pixels: as many wavelet coefficients as a block has pixels."""
 MAD_TO_SIGMA = 1 / 0.6745
 ROUNDING_VARIANCE = 1 / 12
 """Noise that rounding to 8 bits adds to every pixel; it keeps flat tiles from having no noise at all."""
@@ -43,7 +45,8 @@ def noise_levels(plane: NDArray[np.float32]) -> NDArray[np.float32]:
         plane: One channel in 8-bit units, shape ``(H, W)``, both sides at least 16.
 
     Returns:
-        One level for each 16x16 tile (8x8 wavelet coefficients), shape ``(H // 16, W // 16)``, 8-bit units.
+        One level for each 16x16 tile (8x8 wavelet coefficients), shape ``((H + 1) // 16, (W + 1) // 16)``, 8-bit
+        units. Up to 14 rows and columns at the far edges are in no tile.
     """
     diagonal = cv2.sepFilter2D(plane, cv2.CV_32F, _HIGH_PASS, _HIGH_PASS, borderType=cv2.BORDER_REFLECT)[::2, ::2]
     rows, columns = diagonal.shape[0] // BLOCK, diagonal.shape[1] // BLOCK
@@ -61,9 +64,13 @@ def noi1_map(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     Returns:
         ``d / (1 + d)``, shape ``(H, W)``, in [0, 1); zeros for an image smaller than one tile.
     """
+    height, width = pixels.shape[:2]
     tiles = noise_distance(pixels)
-    size = pixels.shape[0], pixels.shape[1]
-    return np.zeros(size, np.float32) if tiles is None else resize_map(tiles, size)
+    if tiles is None:
+        return np.zeros((height, width), np.float32)
+    covered = resize_map(tiles, (tiles.shape[0] * TILE, tiles.shape[1] * TILE))
+    padding = [(0, max(0, side - tiled)) for side, tiled in zip((height, width), covered.shape, strict=True)]
+    return np.pad(covered, padding, mode="edge")[:height, :width]
 
 
 def noise_distance(pixels: NDArray[np.uint8]) -> NDArray[np.float32] | None:
@@ -73,9 +80,9 @@ def noise_distance(pixels: NDArray[np.uint8]) -> NDArray[np.float32] | None:
         pixels: RGB, shape ``(H, W, 3)``.
 
     Returns:
-        Shape ``(H // 16, W // 16)``, in [0, 1); ``None`` for an image smaller than one tile.
+        Shape as of `noise_levels`, in [0, 1); ``None`` for an image smaller than one tile.
     """
-    if min(pixels.shape[:2]) < 2 * BLOCK:
+    if min(pixels.shape[:2]) < TILE:
         return None
     level = np.sqrt(noise_levels(luma(pixels)) ** 2 + ROUNDING_VARIANCE)
     distance = np.abs(np.log2(level / np.median(level)))
