@@ -16,7 +16,6 @@ reported. Writes ``adapting.csv`` and ``adapting.md``, or what ``--name`` says, 
 import argparse
 import os
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -216,8 +215,9 @@ def main() -> None:
     }
     save_figures([report for of_set in reports.values() for report in of_set], arguments.name)
     spent = {name: float((runs / name / SECONDS).read_text()) for name in kind_of}
-    words = ["DATA" if word == str(arguments.data) else word for word in sys.argv[1:]]
-    command = shlex.join(["python", "benchmarks/adapting.py", *words])
+    words = ["--kinds", *arguments.kinds, "--seeds", *map(str, arguments.seeds)]
+    words += ["--short"] * arguments.short + [word for setting in arguments.settings for word in ("--set", setting)]
+    command = shlex.join(["python", "benchmarks/adapting.py", "DATA", *words])
     assert recipe.self_training is not None
     text = f"""# Adapting the shipped model to kinds of forgery it has not seen
 
