@@ -15,8 +15,8 @@ alone stay well below (``tests/evidence/test_thumbnails.py``)."""
 MAX_PIXELS = 4_000_000
 """Largest preview decoded."""
 SHOWN_SIDE = 512
-"""Longer side of a preview as it is kept for people, in pixels: enough to compare, and two of them fit what the service's
-decoder may answer, whatever they show."""
+"""Longer side of a preview as it is kept for people, in pixels: enough to compare, and two of them fit what the
+service's decoder may answer, whatever they show."""
 _SHAPE_TOLERANCE = 0.03  # of the aspect ratio: 160 x 120 for 4000 x 3000 or 1600 x 1195
 _DARK = 24  # grey level: bars are black, JPEG blurs them
 _PATCHES = 12  # a patch is the longer side over this
