@@ -41,6 +41,14 @@ def encoded(picture: Image.Image | np.ndarray, kind: str, **options: object) -> 
     return stream.getvalue()
 
 
+def exif_with(preview: bytes, orientation: int = 1) -> bytes:
+    """An EXIF block that ends in a preview, as cameras write it."""
+    header = b"Exif\0\0II*\0" + struct.pack("<I", 8)
+    first = struct.pack("<HHHIII", 1, 0x0112, 3, 1, orientation, 26)  # the picture's tags, then where the preview's are
+    second = struct.pack("<HHHIIHHIII", 2, 513, 4, 1, 56, 514, 4, 1, len(preview), 0)
+    return header + first + second + preview
+
+
 def png(width: int, height: int, *, extra: bytes = b"", pixels: bytes | None = None) -> bytes:
     """A grey PNG by hand: any size in the header, with or without the pixels for it."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)

@@ -53,6 +53,14 @@ def test_a_folder_with_a_broken_file(inbox: Path, tmp_path: Path) -> None:
     assert "case-cases: exists and is not an empty folder" in again.stderr
 
 
+def test_no_report_of_one_broken_photo(tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"")
+    run = detect(tmp_path / "broken.jpg", "--report", tmp_path / "case.html")
+    assert run.returncode == 3
+    assert run.stderr.splitlines()[-1] == "no report: no photo could be read"
+    assert not (tmp_path / "case.html").exists()
+
+
 @pytest.mark.parametrize(
     ("report", "variables", "words"),
     [

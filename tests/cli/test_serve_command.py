@@ -69,6 +69,14 @@ def test_an_open_address_needs_a_token() -> None:
     [
         (["--max-photos", "0"], "max_photos: "),
         (["--keep-minutes", "-1"], "keep_minutes: "),
+        (
+            ["--allowed-host", "http://a.example"],
+            "allowed_hosts: 'http://a.example' is no host's name; give it without",
+        ),
+        (
+            ["--allowed-host", "a.example:80"],
+            "allowed_hosts: 'a.example:80' is no host's name; give it without http://",
+        ),
         (["--token-file", "/nowhere/token"], "/nowhere/token: the token cannot be read (No such file or directory)"),
         (["--model", "nowhere", "--port", "0"], "nowhere: no such model"),
         (["--host", "203.0.113.7", "--token-file", "TOKEN"], "cannot listen on 203.0.113.7, port 8000"),

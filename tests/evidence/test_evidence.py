@@ -204,6 +204,44 @@ def test_deeply_nested_xmp_takes_no_time() -> None:
     assert time.perf_counter() - started < 5
 
 
+@pytest.mark.parametrize(
+    ("inside", "words"),
+    [
+        ("<r:Description><a:b>" * 28_000 + "</a:b></r:Description>" * 28_000, "nested over the limit of 32 levels"),
+        (
+            "<r:Description><a:b>" * 14 + "<r:li/>" * 200_000 + "</a:b></r:Description>" * 14,
+            "more than 50,000 elements",
+        ),
+    ],
+)
+def test_xmp_that_would_take_minutes_is_refused_with_a_word(inside: str, words: str) -> None:
+    rdf = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+    buffer = io.BytesIO()
+    packet = f'<r:RDF xmlns:r="{rdf}" xmlns:a="b">{inside}</r:RDF>'
+    Image.fromarray(PIXELS).save(buffer, "WEBP", xmp=packet.encode())
+    started = time.perf_counter()
+    assert evidence(buffer.getvalue()).problems == (f"XMP cannot be read wholly ({words})",)
+    assert time.perf_counter() - started < 3
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "<exif:GPSLatitude>52,31.2N</exif:GPSLatitude>",
+        "<photoshop:City>Berlin</photoshop:City>",
+        "<ext:LocationCreated><rdf:Bag><rdf:li ext:CountryName='Germany'/></rdf:Bag></ext:LocationCreated>",
+    ],
+)
+def test_a_place_that_only_xmp_names_is_one(place: str) -> None:
+    spaces = 'xmlns:exif="http://ns.adobe.com/exif/1.0/" xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/"'
+    spaces += ' xmlns:ext="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
+    assert not evidence(jpeg(xmp=XMP)).has_location
+    packet = XMP.replace(b" xmlns:xmp=", f" {spaces} xmlns:xmp=".encode()).replace(
+        b"<dc:title>", f"{place}<dc:title>".encode()
+    )
+    assert evidence(jpeg(xmp=packet)).has_location
+
+
 def test_text_behind_the_pixels_of_a_png_is_found() -> None:
     buffer = io.BytesIO()
     Image.fromarray(PIXELS).save(buffer, "PNG")

@@ -1,14 +1,13 @@
 """Previews inside files: of the same picture, of another one, and of another shape."""
 
 import io
-import struct
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from pictures import make_photo, make_textured
+from pictures import exif_with, make_photo, make_textured
 from vilaco.evidence import EmbeddedThumbnail, read_evidence
 from vilaco.evidence.thumbnails import largest_difference, without_bars
 from vilaco.images import encode_jpeg, load_photo, resize_pixels
@@ -16,11 +15,8 @@ from vilaco.images import encode_jpeg, load_photo, resize_pixels
 
 def with_preview(pixels: np.ndarray, preview: bytes, orientation: int = 1) -> bytes:
     """A JPEG whose EXIF block ends in a preview, as cameras write it."""
-    header = b"Exif\0\0II*\0" + struct.pack("<I", 8)
-    first = struct.pack("<HHHIII", 1, 0x0112, 3, 1, orientation, 26)  # the picture's tags, then where the preview's are
-    second = struct.pack("<HHHIIHHIII", 2, 513, 4, 1, 56, 514, 4, 1, len(preview), 0)
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=92, exif=header + first + second + preview)
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=92, exif=exif_with(preview, orientation))
     return buffer.getvalue()
 
 
@@ -73,6 +69,16 @@ def test_a_preview_may_be_turned_or_not(turned: bool) -> None:
         preview = np.ascontiguousarray(cv2.rotate(preview, cv2.ROTATE_90_CLOCKWISE))
     thumbnail = preview_of(with_preview(pixels, encode_jpeg(preview, 90), orientation=6))
     assert (thumbnail.width, thumbnail.height, thumbnail.differs) == (120, 160, False)
+
+
+def test_a_large_preview_is_compared_whole_and_kept_small() -> None:
+    pixels = make_photo(np.random.default_rng(0), 480, 640)
+    preview = encode_jpeg(resize_pixels(pixels, (960, 1280)), 80)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", exif=exif_with(preview))
+    thumbnail = preview_of(buffer.getvalue())
+    assert (thumbnail.width, thumbnail.height, thumbnail.differs) == (1280, 960, False)
+    assert load_photo(thumbnail.jpeg).pixels.shape == (384, 512, 3)
 
 
 def test_a_damaged_preview_is_named() -> None:

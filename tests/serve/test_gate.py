@@ -89,12 +89,12 @@ def test_static_files_stay_inside_the_page(client: httpx2.Client, path: str) -> 
 def test_a_token_opens_what_it_should_and_nothing_opens_without(localizer: Localizer) -> None:
     with served(localizer, token=TOKEN, host="0.0.0.0") as client:
         anywhere = {"Host": "photos.example"}
-        for path in ("/", "/main.js", "/healthz"):
+        for path in ("/", "/main.js", "/healthz", "/openapi.json"):  # the page links to the last
             assert client.get(path, headers=anywhere).status_code == 200
         wrong = [{}, {"Authorization": "Bearer"}, {"Authorization": f"Basic {TOKEN}"}]
         wrong += [{"Authorization": f"Bearer {TOKEN[:-1]}"}, {"Authorization": "Bearer ünïcödë-ünïcödë".encode()}]
         for headers in wrong:
-            for path in ("/v1/about", "/metrics", "/openapi.json", "/v1/jobs/x"):
+            for path in ("/v1/about", "/metrics", "/v1/jobs/x"):
                 answer = client.get(path, headers=headers)
                 assert (answer.status_code, answer.json()["code"]) == (401, "token_needed")
                 assert answer.headers["www-authenticate"] == "Bearer"
@@ -105,8 +105,9 @@ def test_a_token_opens_what_it_should_and_nothing_opens_without(localizer: Local
 
 
 def test_names_given_are_the_names_served(localizer: Localizer) -> None:
-    with served(localizer, token=TOKEN, allowed_hosts=("photos.example",)) as client:
-        assert client.get("/healthz", headers={"Host": "photos.example"}).status_code == 200
+    with served(localizer, token=TOKEN, allowed_hosts=("Photos.Example", "[2001:DB8::1]")) as client:
+        for host in ("photos.example", "PHOTOS.example:8443", "[2001:db8::1]:80"):
+            assert client.get("/healthz", headers={"Host": host}).status_code == 200
         assert client.get("/healthz", headers={"Host": "other.example"}).status_code == 421
 
 

@@ -67,6 +67,14 @@ class Visit:
         self.page.wait_for_selector("#model:not(:empty)")
         self.page.set_input_files("#files", list(map(str, files)))
 
+    def drop(self, *paths: Path) -> None:
+        """Files and folders, as from the system's file manager."""
+        self.page.wait_for_selector("#model:not(:empty)")
+        mouse = self.context.new_cdp_session(self.page)
+        data = {"items": [], "files": list(map(str, paths)), "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            mouse.send("Input.dispatchDragEvent", {"type": kind, "x": 400, "y": 300, "data": data})
+
     def wait_until_done(self) -> None:
         self.page.wait_for_selector("#progress", state="hidden", timeout=DONE)
 
@@ -145,11 +153,82 @@ def test_a_bad_file_is_named_and_the_others_go_on(visit: Visit, photo: Path, tmp
     visit.choose(bad, large, photo)
     visit.wait_until_done()
     page = visit.page
-    assert page.text_content("#status") == "3 of 3 photos done, 2 could not be read"
+    assert page.text_content("#status") == "3 of 3 photos done, 2 could not be judged"
     page.get_by_role("button", name="bad <b>name<b>.jpg").click()
+    assert "This photo could not be read: " in page.text_content("#detail")
     assert "not a JPEG, PNG" in page.text_content("#detail")
     page.get_by_role("button", name="large.png").click()
-    assert "larger than 2 MB" in page.text_content("#detail")
+    assert "This photo is too large: larger than 2 MB." in page.text_content("#detail")
+
+
+def test_a_limit_below_a_megabyte_is_said(browser: Any, localizer: Localizer) -> None:
+    with served(localizer, max_body_mb=0.5) as client:
+        visit = Visit(browser, str(client.base_url))
+        visit.page.wait_for_selector("#model:not(:empty)")
+        assert "up to 0.5 MB and" in visit.page.text_content("#limits")
+        visit.context.close()
+
+
+LOSE = """() => {
+  const { webkitGetAsEntry } = DataTransferItem.prototype;
+  DataTransferItem.prototype.webkitGetAsEntry = function () {
+    const folder = webkitGetAsEntry.call(this);
+    const reader = folder.createReader();
+    const readEntries = (found) => reader.readEntries((entries) => lose().then(() => found(entries)));
+    folder.createReader = () => ({ readEntries });
+    return folder;
+  };
+}"""
+
+
+def test_what_the_browser_cannot_open_is_named_and_the_others_go_on(visit: Visit, photo: Path) -> None:
+    gone = photo.parent / "gone.jpg"
+    gone.write_bytes(photo.read_bytes())
+    visit.page.expose_function("lose", lambda: gone.unlink(missing_ok=True))  # between the listing and the opening
+    visit.page.evaluate(LOSE)
+    visit.drop(photo.parent)
+    visit.page.wait_for_selector(".item")
+    visit.wait_until_done()
+    assert visit.page.text_content("#status") == "2 of 2 photos done, 1 could not be judged"
+    visit.page.get_by_role("button", name="gone.jpg").click()
+    assert "This photo could not be read: the browser cannot open it." in visit.page.text_content("#detail")
+
+
+def test_while_a_photo_waits_the_focus_stays(visit: Visit, tmp_path: Path) -> None:
+    files = several(tmp_path, 4)
+    visit.choose(*files)
+    page = visit.page
+    page.get_by_role("button", name=files[-1].name).click()
+    page.get_by_role("button", name="Remove", exact=True).focus()
+    seen = set()
+    look = "() => [document.querySelector('#detail .waiting')?.textContent, document.activeElement.textContent]"
+    while (looked := page.evaluate(look))[0] is not None:
+        assert looked[1] == "Remove"
+        seen.add(looked[0])
+    assert len(seen) > 1, seen
+    page.wait_for_selector(".verdict")
+
+
+def test_a_photo_that_the_service_forgot_is_called_gone(visit: Visit, tmp_path: Path, client: httpx2.Client) -> None:
+    files = several(tmp_path, 4)
+    jobs: list[dict[str, Any]] = []
+    visit.page.on("response", lambda answer: jobs.append(answer.json()) if answer.request.method == "POST" else None)
+    visit.choose(*files)
+    while not any(job["photos"][0]["name"] == files[-1].name for job in jobs):
+        visit.page.wait_for_timeout(10)
+    client.delete(f"/v1/jobs/{jobs[-1]['id']}").raise_for_status()
+    visit.wait_until_done()
+    visit.page.get_by_role("button", name=files[-1].name).click()
+    assert "This photo is gone from the service: there is no such job" in visit.page.text_content("#detail")
+    assert "is gone from the service" in visit.page.text_content(".item[aria-current=true] .state")
+
+
+def several(folder: Path, count: int) -> list[Path]:
+    """Photos that take the service a moment each."""
+    files = [folder / f"{index}.png" for index in range(count)]
+    for index, file in enumerate(files):
+        file.write_bytes(photo_bytes(index, 600, 800, ending=".png"))
+    return files
 
 
 def test_ten_at_once(visit: Visit, tmp_path: Path, client: httpx2.Client) -> None:
@@ -160,9 +239,12 @@ def test_ten_at_once(visit: Visit, tmp_path: Path, client: httpx2.Client) -> Non
     visit.choose(*files)
     visit.wait_until_done()
     assert visit.page.text_content("#status") == "10 of 10 photos done"
+    asked: list[str] = []
+    visit.page.on("request", lambda request: asked.append(request.method))
     visit.page.get_by_role("button", name="Remove all").click()
     visit.page.wait_for_selector("#work", state="hidden")
     visit.page.wait_for_timeout(500)
+    assert asked == 10 * ["DELETE"]
 
 
 def test_a_type_that_browsers_do_not_show_is_shown(visit: Visit, tmp_path: Path) -> None:
@@ -200,6 +282,19 @@ def test_corrections_become_a_manifest(visit: Visit, photo: Path, tmp_path: Path
     (row, _) = csv.DictReader(io.StringIO(manifest.read_text()))
     assert row["path"] == photo.name
     assert len(row["sha256"]) == 64
+
+
+def test_a_manifest_fits_beside_the_folder_that_was_dropped(visit: Visit, tmp_path: Path) -> None:
+    file = tmp_path / "holiday" / ("long " * 45 + "name.jpg")
+    file.parent.mkdir()
+    file.write_bytes(photo_bytes(5))
+    visit.drop(file.parent)
+    visit.page.wait_for_selector(".verdict", timeout=DONE)
+    visit.page.locator(".answer button").first.click()
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_bytes(saved(visit.page, "Export manifest"))
+    assert [record.path for record in read_manifest(manifest)] == [file]
+    assert "beside what you dropped" in visit.page.text_content("#corrections")
 
 
 def test_by_keyboard_alone(visit: Visit, photo: Path) -> None:
@@ -290,6 +385,36 @@ def test_a_token_is_asked_for_and_taken_from_the_address(browser: Any, localizer
         assert visit.complaints + other.complaints == []
         visit.context.close()
         other.context.close()
+
+
+def test_a_token_that_goes_out_of_date_is_asked_for_again(browser: Any, localizer: Localizer, photo: Path) -> None:
+    with served(localizer, token=TOKEN) as client:
+        visit = Visit(browser, f"{client.base_url}#token=%{TOKEN}")  # with a % that stands for itself
+        page = visit.page
+        page.wait_for_selector("#token-form")
+        page.fill("#token", TOKEN)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#model:not(:empty)")
+        page.evaluate("() => sessionStorage.setItem('vilaco-token', 'the-token-of-yesterday')")
+        visit.choose(photo)
+        page.wait_for_selector("#token-form")
+        page.fill("#token", "not the right token")
+        page.keyboard.press("Enter")
+        page.get_by_text("This is not the token.").wait_for()
+        page.fill("#token", TOKEN)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".verdict", timeout=DONE)  # of the photo that waited
+        assert visit.complaints == []
+        visit.context.close()
+
+
+def test_the_description_of_the_api_opens_where_a_token_is_needed(browser: Any, localizer: Localizer) -> None:
+    with served(localizer, token=TOKEN) as client:
+        visit = Visit(browser, str(client.base_url))
+        with visit.page.expect_navigation() as opened:
+            visit.page.get_by_role("link", name="API").click()
+        assert opened.value.status == 200
+        visit.context.close()
 
 
 def test_a_busy_service_is_waited_for(browser: Any, localizer: Localizer, tmp_path: Path) -> None:

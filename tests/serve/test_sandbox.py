@@ -8,10 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
+from pictures import exif_with
 from serving import photo_bytes
 from vilaco.errors import ImageError
-from vilaco.images import load_photo
+from vilaco.images import encode_jpeg, load_photo
 from vilaco.serve.sandbox import Sandbox
 
 
@@ -35,6 +37,14 @@ def test_what_comes_back_is_what_lies_in_the_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(photo.pixels, expected.pixels)
     assert (photo.orientation, photo.source) == (expected.orientation, "holiday.jpg")
     assert evidence.size == file.stat().st_size
+
+
+def test_a_large_preview_of_noise_is_no_crash(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1900, 2000, 3), np.uint8)
+    file = tmp_path / "upload"
+    Image.fromarray(noise[:72, :96]).save(file, "WEBP", exif=exif_with(encode_jpeg(noise, 60)))
+    [thumbnail] = sandbox().read(file, "holiday.webp")[1].thumbnails
+    assert (thumbnail.width, thumbnail.height) == (2000, 1900)
 
 
 def test_an_error_names_the_photo_not_our_copy(tmp_path: Path) -> None:

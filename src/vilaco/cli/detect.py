@@ -137,8 +137,8 @@ def detect(
     console.note(", ".join(counts))
     if out is not None:
         console.note(f"results in {out}")
-    if cases is not None and (verdicts or cases.many):
-        console.note(f"report in {report}")
+    if cases is not None:
+        console.note(f"report in {report}" if verdicts or cases.many else "no report: no photo could be read")
     if failures and len(failures) > max_failure_rate * len(found):
         raise typer.Exit(console.EXIT_SOME_FAILED)
     if verdicts["tampered"] and fail_on is FailOn.tampered:

@@ -52,7 +52,9 @@ def scan(
     max_failure_rate: float = typer.Option(
         0.0, min=0.0, max=1.0, help="Share of unreadable photos that still exits with code 0."
     ),
-    retry_failed: bool = typer.Option(False, "--retry-failed", help="Look again at photos that failed before."),
+    retry_failed: bool = typer.Option(
+        False, "--retry-failed", help="Look again at photos that failed before; forget those that are gone."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the counts as JSON."),
 ) -> None:
     """Judge every photo of a collection, once: results/*.parquet, masks, and summary.html under --out.

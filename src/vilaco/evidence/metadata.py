@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from defusedxml.ElementTree import fromstring
+from defusedxml.ElementTree import iterparse
 from PIL import ExifTags, Image, ImageCms
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import IFDRational
@@ -18,6 +18,10 @@ MAX_FIELDS = 300
 """Most fields kept of one file; a camera writes 60 to 100."""
 MAX_XMP = 2_000_000
 """Most bytes of XMP that are parsed."""
+MAX_XMP_DEPTH = 32
+"""Deepest nesting of XMP that is read; every level looks through all below it. Editors nest 10 or so."""
+MAX_XMP_ELEMENTS = 50_000
+"""Most elements of XMP that are read; what editors pile up (lists of ancestors) fills `MAX_XMP` before that."""
 _LONGEST_LIST = 16
 _LARGEST_STRUCTURE = 40  # nodes of one XMP entry
 
@@ -108,13 +112,32 @@ def _xmp(picture: Image.Image) -> Iterator[Field]:
         return
     if len(data) > MAX_XMP:
         raise ValueError(f"{len(data):,} bytes, over the limit of {MAX_XMP:,}")
-    for description in fromstring(data).iter(f"{_RDF}Description"):
+    for description in _parsed(data).iter(f"{_RDF}Description"):
         for key, value in description.attrib.items():
             if not key.startswith(_RDF) and value.strip():
                 yield _field("XMP", _xmp_name(key), value)
         for element in description:
             for name, value in _leaves(element):
                 yield _field("XMP", name, value)
+
+
+def _parsed(data: bytes) -> Element:
+    """The tree of an XMP packet; deeper or larger ones are refused before they are whole.
+
+    Raises:
+        ValueError: Saying the limit.
+    """
+    events = iterparse(io.BytesIO(data), events=("start", "end"))
+    depth = elements = 0
+    for event, _ in events:
+        depth += 1 if event == "start" else -1
+        elements += event == "start"
+        if depth > MAX_XMP_DEPTH:
+            raise ValueError(f"nested over the limit of {MAX_XMP_DEPTH} levels")
+        if elements > MAX_XMP_ELEMENTS:
+            raise ValueError(f"more than {MAX_XMP_ELEMENTS:,} elements")
+    root: Element = events.root
+    return root
 
 
 def _leaves(element: Element) -> Iterator[tuple[str, str]]:

@@ -16,6 +16,9 @@ from vilaco.evidence.text import reason
 from vilaco.evidence.thumbnails import EmbeddedThumbnail, read_thumbnails
 from vilaco.images import Photo
 
+_PLACES = ("GPSLatitude", "GPSDestLatitude", "City", "Location", "LocationCreated", "LocationShown")
+"""Fields of EXIF and XMP that name a place, by their names without prefix."""
+
 
 class Evidence(BaseModel):
     """What a photo's file says about itself. All of it can be missing, and all but the hash can be faked.
@@ -66,8 +69,9 @@ class Evidence(BaseModel):
 
     @property
     def has_location(self) -> bool:
-        """Whether the fields say where the photo was taken."""
-        return any(field.group == "GPS" and field.name.endswith("Latitude") for field in self.fields)
+        """Whether the fields say where the photo was taken, by coordinates or by name."""
+        names = {field.name.rpartition(":")[2] for field in self.fields}
+        return not names.isdisjoint(_PLACES)
 
 
 def read_evidence(source: str | Path | bytes, photo: Photo, *, anchors: str | None = None) -> Evidence:

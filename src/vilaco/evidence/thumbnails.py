@@ -14,6 +14,9 @@ DIFFERS_FROM = 30.0
 alone stay well below (``tests/evidence/test_thumbnails.py``)."""
 MAX_PIXELS = 4_000_000
 """Largest preview decoded."""
+SHOWN_SIDE = 512
+"""Longer side of a preview as it is kept for people, in pixels: enough to compare, and two of them fit what the
+service's decoder may answer, whatever they show."""
 _SHAPE_TOLERANCE = 0.03  # of the aspect ratio: 160 x 120 for 4000 x 3000 or 1600 x 1195
 _DARK = 24  # grey level: bars are black, JPEG blurs them
 _PATCHES = 12  # a patch is the longer side over this
@@ -25,9 +28,9 @@ class EmbeddedThumbnail(BaseModel):
 
     Attributes:
         source: Who keeps it: ``"EXIF"`` or ``"Photoshop"``.
-        width: In pixels.
-        height: In pixels.
-        jpeg: The preview as a person should see it, encoded anew.
+        width: As in the file, upright, in pixels.
+        height: Likewise.
+        jpeg: The preview as a person should see it, encoded anew, at most `SHOWN_SIDE` pixels a side.
         difference: Mean grey levels by which the most different patch is off once brightness and contrast are matched,
             in [0, 255]; ``None`` where it was not compared.
         other_shape: Whether its sides have another ratio than the photo's (black bars aside), as after a crop.
@@ -127,11 +130,13 @@ def _compared(source: str, thumbnail: np.ndarray, photo: Photo) -> EmbeddedThumb
         ways.append((other_shape, None if other_shape else largest_difference(inner, pixels), shown))
     other_shape, difference, shown = min(ways, key=lambda way: (way[0], way[1] or 0.0))
     height, width = shown.shape[:2]
+    share = min(1.0, SHOWN_SIDE / max(height, width))
+    small = resize_pixels(shown, (max(1, round(height * share)), max(1, round(width * share))))
     return EmbeddedThumbnail(
         source=source,
         width=width,
         height=height,
-        jpeg=encode_jpeg(shown, 90),
+        jpeg=encode_jpeg(small, 90),
         difference=None if difference is None else round(difference, 1),
         other_shape=other_shape,
     )

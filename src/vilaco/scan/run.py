@@ -78,7 +78,7 @@ def scan(
         address: Of the Ray cluster; ``None`` starts one on this machine.
         time_limit: Seconds an image may take.
         part_rows: Rows of one Parquet file.
-        retry_failed: Look again at images of the source that could not be judged before.
+        retry_failed: Look again at images that could not be judged before; forget those of them that are gone.
         tell: Called as ``tell(done, images, row)`` when the work begins (``row`` is ``None``) and for each row.
 
     Raises:
@@ -95,7 +95,7 @@ def scan(
     settings = _settings(place, model, max_false_alarms, keep_above, max_pixels)
     with Store(out, settings, part_rows=part_rows) as store:
         if retry_failed:
-            store.forget_failures(item.path for item in items)
+            store.forget_failures()
         waiting = [item for item in items if item.path not in store.done]
         images = len(store.done) + len(waiting)
         tell(len(store.done), images, None)

@@ -24,7 +24,6 @@ else follows:
 """
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -157,20 +156,16 @@ class Store:
         os.ftruncate(self._journal, 0)
         self._pending.clear()
 
-    def forget_failures(self, paths: Iterable[str]) -> None:
-        """Take those of some images that could not be judged as not done.
-
-        Args:
-            paths: Images that can be tried again.
+    def forget_failures(self) -> None:
+        """Drop the rows of images that could not be judged: they are not done, or are no more.
 
         Raises:
             VilacoError: If a part cannot be written; what was forgotten so far is.
         """
         self.flush()
-        again = pa.array(set(paths), pa.string())
         for part in parts(self.folder):
             table = pq.read_table(part)
-            failed = pc.and_(pc.is_valid(table["error_code"]), pc.is_in(table["path"], again))
+            failed = pc.is_valid(table["error_code"])
             forgotten = table.filter(failed)
             if not len(forgotten):
                 continue

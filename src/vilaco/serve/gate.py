@@ -19,7 +19,7 @@ from vilaco.serve.metrics import Metrics
 from vilaco.serve.problems import ProblemError
 from vilaco.serve.settings import ServeSettings, is_loopback
 
-_GUARDED = ("/v1/", "/metrics", "/openapi.json")  # the page itself, which holds no data, and /healthz are open
+_GUARDED = ("/v1/", "/metrics")  # the page, the API's description and /healthz, which hold no data, are open
 _METHODS = ("GET", "HEAD", "POST", "DELETE")
 _HEADERS = {
     "Content-Security-Policy": (

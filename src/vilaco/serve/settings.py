@@ -1,14 +1,16 @@
 """What ``vilaco serve`` allows: one settings model, checked when it is built."""
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from vilaco.errors import ConfigError
 
 MIB = 1 << 20
+_HOST_NAME = re.compile(r"[^\s/:@\[\]]+")
 
 
 class ServeSettings(BaseModel):
@@ -40,6 +42,14 @@ class ServeSettings(BaseModel):
     upload_seconds: float = Field(60, gt=0, description="A request has to arrive within.")
     decode_seconds: float = Field(20, gt=0, description="A picture has to be decoded within.")
     decode_mb: int = Field(2048, ge=512, description="Memory that decoding one picture may take, in MiB.")
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _bare_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not _HOST_NAME.fullmatch(name) and not _is_address(name):
+                raise ValueError(f"{name!r} is no host's name; give it without http://, port and path")
+        return tuple(name.lower().strip("[]") for name in names)  # as `Host` is compared
 
     @model_validator(mode="after")
     def _safe_to_reach(self) -> Self:
@@ -99,9 +109,12 @@ def is_loopback(host: str) -> bool:
         >>> is_loopback("localhost"), is_loopback("[::1]"), is_loopback("0.0.0.0")
         (True, True, False)
     """
-    if host == "localhost":
-        return True
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host.strip("[]")).is_loopback)
+
+
+def _is_address(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return False
+    return True

@@ -14,8 +14,16 @@ export class Problem extends Error {
 export function takeToken() {
   const match = /^#token=(.+)$/.exec(location.hash);
   if (match) {
-    setToken(decodeURIComponent(match[1]));
+    setToken(decoded(match[1]));
     history.replaceState(null, "", location.pathname);
+  }
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // a token with a % that stands for itself
   }
 }
 

@@ -20,12 +20,13 @@ function store(corrections) {
 
 export const labelOf = (sha256) => load().get(sha256)?.label;
 
-export function correct(photo, label) {
+// `path` is the file's own, from where it was dropped; the service shortens and cleans the name that it is told.
+export function correct(photo, path, label) {
   const corrections = load();
   if (label === null) corrections.delete(photo.sha256);
   else {
     corrections.set(photo.sha256, {
-      path: photo.name,
+      path,
       label,
       sha256: photo.sha256,
       verdict: photo.result.verdict,
@@ -53,11 +54,11 @@ function cell(value) {
 }
 
 // A spreadsheet would take a name that starts so for a formula.
-const path = (name) => (/^[=+\-@]/.test(name) ? `./${name}` : name);
+const safePath = (name) => (/^[=+\-@]/.test(name) ? `./${name}` : name);
 
 export function manifest() {
   const { rows } = split();
-  const lines = rows.map((row) => COLUMNS.map((name) => cell(name === "path" ? path(row.path) : row[name])).join(","));
+  const lines = rows.map((row) => COLUMNS.map((name) => cell(name === "path" ? safePath(row.path) : row[name])).join(","));
   return [COLUMNS.join(","), ...lines].map((line) => `${line}\r\n`).join("");
 }
 
@@ -89,7 +90,7 @@ export function show() {
     el(
       "p",
       { className: "quiet" },
-      "Put manifest.csv into the folder of the photos; then ",
+      "Put manifest.csv beside what you dropped, the photos or the folder; then ",
       el("code", { textContent: "vilaco train" }),
       " learns from them.",
     ),

@@ -9,7 +9,8 @@ import { Viewer } from "./viewer.js";
 const CLASSES = { tampered: "tampered", authentic: "authentic", "cannot tell": "unsure" };
 const SETTLE_MS = 200;
 
-let shown = null; // the item whose answer stands there
+let shown = null; // the item that stands there
+let shownState = ""; // "done", "failed" or "open"
 let viewer = null;
 
 export function closeDetail() {
@@ -18,23 +19,32 @@ export function closeDetail() {
   $("detail").replaceChildren();
 }
 
+// Called again and again while a photo waits: what stands there stays, so that focus and clicks do too.
 export function showDetail(item, { words, forget }) {
-  if (item.state === "done") {
-    if (shown !== item) showAnswer(item, forget);
-    return;
+  const state = item.state === "done" || item.state === "failed" ? item.state : "open";
+  if (shown !== item || shownState !== state) {
+    closeDetail();
+    shown = item;
+    shownState = state;
+    if (state === "done") showAnswer(item, forget);
+    else showUnanswered(item, state, forget);
   }
-  closeDetail();
-  const failed = item.state === "failed";
+  if (state === "open") $("detail").querySelector(".waiting").textContent = words;
+}
+
+function showUnanswered(item, state, forget) {
+  const message =
+    state === "failed"
+      ? { className: "error", role: "alert", textContent: `This photo ${item.failure}: ${item.problem}.` }
+      : { className: "quiet waiting" };
   $("detail").replaceChildren(
     el("h2", { className: "name", textContent: item.name }),
-    el("p", failed ? { className: "error", role: "alert", textContent: `This file could not be read: ${item.problem}.` } : { className: "quiet waiting", textContent: words }),
+    el("p", message),
     el("p", { className: "row" }, el("button", { type: "button", textContent: "Remove", onclick: forget })),
   );
 }
 
 async function showAnswer(item, forget) {
-  closeDetail();
-  shown = item;
   const { photo } = item;
   const { result } = photo;
   viewer = new Viewer(result.width, result.height);
@@ -43,7 +53,7 @@ async function showAnswer(item, forget) {
   $("detail").replaceChildren(
     el("h2", { className: "name", textContent: item.name }),
     verdict(photo),
-    answerButtons(photo),
+    answerButtons(photo, item.name),
     notice,
     viewer.element,
     controls(photo, regions, notice),
@@ -109,7 +119,7 @@ function scale({ detection_score: score, authentic_threshold: low, decision_thre
   );
 }
 
-function answerButtons(photo) {
+function answerButtons(photo, path) {
   const { verdict: said } = photo.result;
   const choices =
     said === "cannot tell"
@@ -120,7 +130,7 @@ function answerButtons(photo) {
       type: "button",
       textContent: text,
       onclick: () => {
-        correct(photo, labelOf(photo.sha256) === label ? null : label);
+        correct(photo, path, labelOf(photo.sha256) === label ? null : label);
         press();
       },
     }),

@@ -1,52 +1,65 @@
 // The page: photos come in, go to the service one by one, and their answers are shown.
 
-import { Problem, getJson, remove, setToken, takeToken, upload } from "./api.js";
+import { getJson, remove, setToken, takeToken, upload } from "./api.js";
 import * as corrections from "./corrections.js";
 import { closeDetail, showDetail } from "./detail.js";
 import { $, el } from "./dom.js";
 
 const UPLOADS_AT_ONCE = 2;
 const POLL_MS = 700;
+const FAILURES = {
+  0: "could not be sent",
+  401: "was refused",
+  403: "was refused",
+  404: "is gone from the service",
+  408: "could not be sent",
+  410: "is gone from the service",
+  413: "is too large",
+  422: "could not be read",
+  507: "found no space on the service",
+};
 const BADGES = { tampered: "tampered", authentic: "authentic", "cannot tell": "unsure" };
 
-const items = []; // {file, name, url, state, sent, job, photo, problem, button}
-let about = null;
+const items = []; // {file, name, url, state, sent, job, photo, failure, problem, button}
+let about = null; // what the service says of itself; null until it lets us in
 let selected = null;
 let uploads = 0;
 let polling = false;
 
-async function start() {
-  takeToken();
+async function start({ entered = false } = {}) {
   try {
     about = await getJson("v1/about");
   } catch (error) {
-    if (error.status === 401) askForToken();
+    if (error.status === 401) askForToken(entered ? "This is not the token." : "");
     else say(error.message);
     return;
   }
   $("token-form").hidden = true;
   $("drop").hidden = false;
   $("model").textContent = `Model ${about.model}`;
-  const megabytes = Math.floor(about.max_body / 2 ** 20);
   $("limits").textContent =
-    `JPEG, PNG, TIFF, WebP, HEIC and others, up to ${megabytes} MB and ${about.max_pixels / 1e6} megapixels each. ` +
+    `JPEG, PNG, TIFF, WebP, HEIC and others, up to ${megabytes(about.max_body)} MB and ${about.max_pixels / 1e6} megapixels each. ` +
     `Deleted from the service after ${about.keep_minutes} minutes.`;
   corrections.show();
   next();
+  poll();
 }
 
-function askForToken() {
+const megabytes = (bytes) => Number((bytes / 2 ** 20).toFixed(2));
+
+// Until the token is there nothing more is sent or asked; photos on their way wait.
+function askForToken(message = "") {
+  about = null;
+  $("token-error").textContent = message;
   $("token-form").hidden = false;
   $("drop").hidden = true;
   $("token").focus();
 }
 
-$("token-form").addEventListener("submit", async (event) => {
+$("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
   setToken($("token").value);
-  $("token-error").textContent = "";
-  await start();
-  if (!about) $("token-error").textContent = "This is not the token.";
+  start({ entered: true });
 });
 
 function say(text) {
@@ -81,26 +94,30 @@ addEventListener("drop", async (event) => {
   else say("That was no file. Save the picture first, then drop the file: addresses are not fetched.");
 });
 
+// Pairs of file and path; of what the browser cannot read, `null` and path.
 async function filesOf(entry) {
-  if (entry.isFile) {
-    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
-    return [[file, entry.fullPath.replace(/^\//, "")]];
-  }
-  const reader = entry.createReader();
-  const found = [];
-  for (;;) {
-    const part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    if (!part.length) return found;
-    for (const child of part) found.push(...(await filesOf(child)));
+  const path = entry.fullPath.replace(/^\//, "");
+  try {
+    if (entry.isFile) return [[await new Promise((resolve, reject) => entry.file(resolve, reject)), path]];
+    const reader = entry.createReader();
+    const found = [];
+    for (;;) {
+      const part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+      if (!part.length) return found;
+      for (const child of part) found.push(...(await filesOf(child)));
+    }
+  } catch {
+    return [[null, path]];
   }
 }
 
 function add(files) {
   if (!about) return;
   for (const [file, name] of files) {
-    const item = { file, name, url: URL.createObjectURL(file), state: "queued", sent: 0 };
-    if (file.size > about.max_body - 4096) fail(item, `larger than ${Math.floor(about.max_body / 2 ** 20)} MB`);
-    if (file.size === 0) fail(item, "the file is empty");
+    const item = { file, name, url: file ? URL.createObjectURL(file) : "", state: "queued", sent: 0 };
+    if (!file) fail(item, 422, "the browser cannot open it");
+    else if (file.size > about.max_body - 4096) fail(item, 413, `larger than ${megabytes(about.max_body)} MB`);
+    else if (file.size === 0) fail(item, 422, "the file is empty");
     item.button = listButton(item);
     items.push(item);
     $("list").append(el("li", {}, item.button));
@@ -115,7 +132,7 @@ function add(files) {
 // Going out
 
 function next() {
-  while (uploads < UPLOADS_AT_ONCE) {
+  while (about && uploads < UPLOADS_AT_ONCE) {
     const item = items.find((each) => each.state === "queued");
     if (!item) return;
     send(item);
@@ -141,10 +158,10 @@ async function send(item) {
         item.state = "queued";
         next();
       }, 1000 * (error.retryAfter || 5));
-    } else {
-      if (error.status === 401) askForToken();
-      fail(item, error.message);
-    }
+    } else if (error.status === 401) {
+      item.state = "queued";
+      askForToken();
+    } else fail(item, error.status, error.message);
   } finally {
     uploads--;
   }
@@ -155,11 +172,11 @@ async function send(item) {
 async function poll() {
   if (polling) return;
   polling = true;
-  for (;;) {
+  while (about) {
     const open = items.filter((item) => item.state === "waiting" || item.state === "judging");
     if (!open.length) break;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    for (const item of open) await update(item);
+    for (const item of open) if (about) await update(item);
   }
   polling = false;
 }
@@ -168,17 +185,19 @@ async function update(item) {
   try {
     const job = await getJson(`v1/jobs/${item.job.id}`);
     item.photo = job.photos[0];
-    if (item.photo.state === "failed") fail(item, item.photo.problem.detail);
+    if (item.photo.state === "failed") fail(item, item.photo.problem.status, item.photo.problem.detail);
     else item.state = item.photo.state;
   } catch (error) {
-    if (!(error instanceof Problem) || error.code !== "unreachable") fail(item, error.message);
+    if (error.status === 401) askForToken();
+    else if (error.code !== "unreachable") fail(item, error.status, error.message);
   }
   refresh(item);
 }
 
-function fail(item, reason) {
+function fail(item, status, reason) {
   item.state = "failed";
-  item.problem = reason;
+  item.failure = FAILURES[status] ?? "could not be judged";
+  item.problem = reason.replace(/\.$/, "");
 }
 
 // Shown
@@ -208,7 +227,7 @@ function words(item) {
     case "judging":
       return "being looked at";
     case "failed":
-      return "could not be read";
+      return item.failure;
     default:
       return item.photo.result.verdict;
   }
@@ -226,7 +245,7 @@ function refresh(item) {
   bar.hidden = finished === items.length;
   say(
     `${finished} of ${items.length} ${items.length === 1 ? "photo" : "photos"} done` +
-      (failed ? `, ${failed} could not be read` : ""),
+      (failed ? `, ${failed} could not be judged` : ""),
   );
   if (item === selected) show(item);
 }
@@ -241,25 +260,30 @@ function show(item) {
   showDetail(item, { words: words(item), forget: () => forget(item) });
 }
 
-async function forget(item) {
+function forget(item) {
   const place = items.indexOf(item);
   items.splice(place, 1);
-  item.button.parentElement.remove();
-  URL.revokeObjectURL(item.url);
-  selected = null;
+  discard(item);
   if (items.length) {
     select(items[Math.min(place, items.length - 1)]);
     refresh(selected);
     selected.button.focus();
   } else clear();
-  if (item.job) await remove(`v1/jobs/${item.job.id}`).catch(() => {}); // gone already is as good
+}
+
+function discard(item) {
+  item.button.parentElement.remove();
+  URL.revokeObjectURL(item.url);
+  if (item.job) remove(`v1/jobs/${item.job.id}`).catch(() => {}); // gone already is as good
 }
 
 $("remove-all").addEventListener("click", () => {
-  for (const item of [...items]) forget(item);
+  items.splice(0).forEach(discard);
+  clear();
 });
 
 function clear() {
+  selected = null;
   closeDetail();
   $("work").hidden = true;
   $("progress").hidden = true;
@@ -268,4 +292,5 @@ function clear() {
   $("choose").focus();
 }
 
+takeToken();
 start();
