@@ -22,7 +22,7 @@ def audit(
     baseline: str | None = typer.Option(None, "--baseline", help="The same for a baseline, such as ela."),
     data_format: str | None = typer.Option(None, "--format", help="The data set's format; found out unless given."),
     folds: int = typer.Option(5, min=2, help="Scene-disjoint folds of the simple classifiers."),
-    seed: int = typer.Option(0, min=0, help="Seed of folds, classifiers, borrowed masks and bootstrap."),
+    seed: int = typer.Option(0, min=0, max=2**32 - 1, help="Seed of folds, classifiers, borrowed masks and bootstrap."),
     out: Path | None = typer.Option(None, "--out", "-o", help="Write audit.html and audit.json here."),
     json_output: bool = typer.Option(False, "--json", help="Print JSON instead of words."),
 ) -> None:
