@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from vilaco.errors import DataError, VilacoError
-from vilaco.files import FoundImage, find_images, refuse_clashes, result_stem, write_atomically
+from vilaco.files import (
+    FoundImage,
+    find_images,
+    refuse_clashes,
+    refuse_filled,
+    refuse_unwritable,
+    result_stem,
+    write_atomically,
+)
 
 
 def touch(root: Path, *names: str) -> None:
@@ -112,6 +120,18 @@ def test_failed_write_keeps_the_old_file_and_cleans_up(tmp_path: Path, monkeypat
         write_atomically(target, b"new")
     assert target.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file.bin"]
+
+
+def test_a_folder_that_can_take_no_file_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
+    touch(tmp_path, "taken")
+    refuse_unwritable(tmp_path)
+    refuse_unwritable(tmp_path / "new/deep")
+    for refused in ("taken", "taken/deep/er"):
+        with pytest.raises(VilacoError, match=r"taken is not a folder"):
+            refuse_unwritable(tmp_path / refused)
+        with pytest.raises(VilacoError, match=r"taken is not a folder"):
+            refuse_filled(tmp_path / refused)
+    assert os.listdir(tmp_path) == ["taken"]
 
 
 def test_write_below_a_file_says_so_in_one_line(tmp_path: Path) -> None:

@@ -95,13 +95,28 @@ def refuse_clashes(images: Iterable[FoundImage]) -> None:
             )
 
 
+def refuse_unwritable(folder: Path) -> None:
+    """Refuse a folder that can take no results, before the work is done that makes them; nothing is made.
+
+    Raises:
+        VilacoError: If ``folder`` is something else, or it or the folder that it is to be made in cannot be written.
+    """
+    nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
+    if not os.path.isdir(nearest):
+        raise VilacoError(f"{folder}: cannot be written ({nearest} is not a folder)")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise VilacoError(f"{folder}: cannot be written (no right to write in {nearest})")
+
+
 def refuse_filled(folder: Path) -> None:
-    """Refuse a folder in which something else lies.
+    """Refuse a folder in which something else lies, or that cannot be written.
 
     Raises:
         DataError: If ``folder`` is not a new or an empty folder.
+        VilacoError: As `refuse_unwritable`.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    refuse_unwritable(folder)
+    if folder.exists() and any(folder.iterdir()):
         raise DataError(f"{folder}: exists and is not an empty folder; a model is not mixed with other files")
 
 
