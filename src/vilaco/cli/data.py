@@ -95,7 +95,9 @@ def split(
     sources: list[Path] = typer.Argument(
         help="One data set to split, or the parts of a given split to check.", show_default=False
     ),
-    out: Path = typer.Option(..., "--out", "-o", help="Folder for one manifest a part; not for those of another split."),
+    out: Path = typer.Option(
+        ..., "--out", "-o", help="Folder for one manifest a part; not for those of another split."
+    ),
     folds: int | None = typer.Option(None, help="Deal into this many folds: fold_0.csv, fold_1.csv, ..."),
     fraction: float | None = typer.Option(None, help="Hold out this share: kept.csv and held_out.csv."),
     seed: int = typer.Option(0, min=0, help="Same seed, same split."),

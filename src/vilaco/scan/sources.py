@@ -48,6 +48,8 @@ def list_items(source: str) -> list[Item]:
         found = (Item(as_text(image.relative.as_posix()), _file_location(image.path)) for image in images)
     elif Path(source).suffix.lower() == ".csv":
         found = _list_manifest(Path(source))
+    elif not os.path.lexists(source):
+        raise DataError(f"{source}: no such file or folder")
     else:
         raise DataError(f"{source}: give a folder, a manifest ending in .csv, or a URL")
     items: dict[str, Item] = {}
