@@ -66,6 +66,22 @@ def is_url(source: str) -> bool:
     return "://" in source
 
 
+def local_folder(source: str) -> Path | None:
+    """The folder of this machine that a source is, be it named by a path or by a URL; ``None`` for any other source.
+
+    Raises:
+        DataError: If the URL cannot be opened.
+        ConfigError: If a package for this kind of URL is missing.
+    """
+    if is_url(source):
+        from fsspec.implementations.local import LocalFileSystem
+
+        system, source = _open_url(source)
+        if not isinstance(system, LocalFileSystem):
+            return None
+    return Path(source) if os.path.isdir(source) else None
+
+
 def read_bytes(item: Item, *, max_bytes: int) -> bytes:
     """Read an image's file.
 
