@@ -83,6 +83,13 @@ def test_nothing_found_names_the_path_and_the_reason(tmp_path: Path, given: str,
     assert str(tmp_path / given) in str(caught.value)
 
 
+def test_an_empty_path_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a.jpg")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="an empty path names no file or folder"):
+        find_images([""])
+
+
 def test_result_stem_takes_off_the_last_extension_only() -> None:
     assert result_stem(Path("a/b.c.jpg")) == Path("a/b.c")
     assert result_stem(Path("photo")) == Path("photo")

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 import traceback
 from typing import NoReturn
@@ -20,8 +21,9 @@ from vilaco.cli.robustness import robustness
 from vilaco.cli.scan import scan
 from vilaco.cli.serve import serve
 from vilaco.cli.train import train
-from vilaco.errors import VilacoError
+from vilaco.errors import ConfigError, VilacoError
 
+_EMPTY = re.compile(r"|--[a-z0-9-]+=")  # as a path it would mean the current folder
 _OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of a stream, which has no file name
 
 app = typer.Typer(
@@ -55,6 +57,8 @@ def main() -> None:
     """Run the command and exit with one of the codes of :mod:`vilaco.cli.console`; 1 is a finding and nothing else."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
+        if any(_EMPTY.fullmatch(word) for word in sys.argv[1:]):
+            raise ConfigError("an argument is empty; is a variable of the shell not set?")
         app()
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError):  # the reader of our output has gone; typer would say 1
