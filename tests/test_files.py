@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from vilaco.errors import DataError, VilacoError
-from vilaco.files import FoundImage, find_images, refuse_clashes, result_stem, write_atomically
+from vilaco.files import (
+    FoundImage,
+    find_images,
+    refuse_clashes,
+    refuse_filled,
+    refuse_unwritable,
+    result_stem,
+    write_atomically,
+)
 
 
 def touch(root: Path, *names: str) -> None:
@@ -75,6 +83,13 @@ def test_nothing_found_names_the_path_and_the_reason(tmp_path: Path, given: str,
     assert str(tmp_path / given) in str(caught.value)
 
 
+def test_an_empty_path_is_not_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a.jpg")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="an empty path names no file or folder"):
+        find_images([""])
+
+
 def test_result_stem_takes_off_the_last_extension_only() -> None:
     assert result_stem(Path("a/b.c.jpg")) == Path("a/b.c")
     assert result_stem(Path("photo")) == Path("photo")
@@ -112,6 +127,18 @@ def test_failed_write_keeps_the_old_file_and_cleans_up(tmp_path: Path, monkeypat
         write_atomically(target, b"new")
     assert target.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file.bin"]
+
+
+def test_a_folder_that_can_take_no_file_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
+    touch(tmp_path, "taken")
+    refuse_unwritable(tmp_path)
+    refuse_unwritable(tmp_path / "new/deep")
+    for refused in ("taken", "taken/deep/er"):
+        with pytest.raises(VilacoError, match=r"taken is not a folder"):
+            refuse_unwritable(tmp_path / refused)
+        with pytest.raises(VilacoError, match=r"taken is not a folder"):
+            refuse_filled(tmp_path / refused)
+    assert os.listdir(tmp_path) == ["taken"]
 
 
 def test_write_below_a_file_says_so_in_one_line(tmp_path: Path) -> None:

@@ -145,6 +145,8 @@ def test_unreadable_photos_and_models_are_named(localizer: Localizer, tiny_model
         Localizer.load(tmp_path)
     with pytest.raises(ModelError, match="no such model"):
         Localizer.load("no-such-model")
+    with pytest.raises(ModelError, match="the name of the model is empty"):
+        Localizer.load("")
     copy = tmp_path / "copy"
     copy.mkdir()
     for name in ("config.json", "model.safetensors"):

@@ -58,8 +58,12 @@ _UNDO_TURN = {
 }
 
 
-def open_source(source: str | Path | bytes) -> tuple[BinaryIO, str]:
+def open_source(source: str | Path | bytes, *, bytes_name: str = "<bytes>") -> tuple[BinaryIO, str]:
     """Open an image file, or bytes, for reading.
+
+    Args:
+        source: The file, or its bytes.
+        bytes_name: What to call bytes.
 
     Returns:
         The stream, to be closed by the caller, and the name errors should use.
@@ -69,8 +73,8 @@ def open_source(source: str | Path | bytes) -> tuple[BinaryIO, str]:
     """
     if isinstance(source, bytes):
         if not source:
-            raise ImageError("<bytes>", "no bytes at all", code="empty")
-        return io.BytesIO(source), "<bytes>"
+            raise ImageError(bytes_name, "no bytes at all", code="empty")
+        return io.BytesIO(source), bytes_name
     try:
         status = os.stat(source)
         if not stat.S_ISREG(status.st_mode):

@@ -4,6 +4,7 @@ import glob
 import hashlib
 import os
 import secrets
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,13 @@ IMAGE_SUFFIXES = frozenset(
 """Lower-case endings that mark a file as an image when a folder or a glob is searched."""
 
 
-_LONGEST_STEM = 255 - len(".overlay.jpg")  # bytes; file systems hold 255
+MAX_BYTES = 1 << 30
+"""Largest file that is read whole: an uncompressed 16-bit RGBA picture of 100 megapixels has 800 MB."""
+RESULT_ENDINGS = (".mask.png", ".map.png", ".overlay.jpg")
+"""What the names of a photo's results end in, after their `result_stem`."""
+STANDARD_INPUT = "<stdin>"
+"""What a photo from standard input is called."""
+_LONGEST_STEM = 255 - max(map(len, RESULT_ENDINGS))  # bytes; file systems hold 255
 TEMPORARY = ".*.tmp"
 """Pattern of the names under which `write_atomically` writes; only a killed process leaves such a file."""
 
@@ -30,10 +37,17 @@ class FoundImage:
         path: The file, as reachable from the working directory.
         relative: The path inside the folder (or below the fixed part of the glob) that was given; for a file
             given by itself, its name. Results mirror it.
+        data: Its bytes, where it came without a file; ``path`` is then what to call it.
     """
 
     path: Path
     relative: Path
+    data: bytes | None = None
+
+    @property
+    def source(self) -> Path | bytes:
+        """What to read it from."""
+        return self.path if self.data is None else self.data
 
 
 def find_images(paths: Sequence[str | Path]) -> list[FoundImage]:
@@ -52,7 +66,7 @@ def find_images(paths: Sequence[str | Path]) -> list[FoundImage]:
         that is reached twice is listed once, where it came first.
 
     Raises:
-        DataError: If a path does not exist, a folder holds no image or a glob matches none.
+        DataError: If a path is empty or does not exist, a folder holds no image or a glob matches none.
     """
     found: dict[str, FoundImage] = {}
     for given in paths:
@@ -94,6 +108,40 @@ def is_image_name(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
+def read_standard_input() -> FoundImage:
+    """One photo, from standard input to its end.
+
+    Raises:
+        DataError: If it cannot be read, or is larger than `MAX_BYTES`.
+    """
+    if sys.stdin is None:
+        raise DataError(f"{STANDARD_INPUT}: is closed")
+    try:
+        data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise DataError(f"{STANDARD_INPUT}: cannot be read ({error.strerror or error})") from error
+    if len(data) > MAX_BYTES:
+        raise DataError(f"{STANDARD_INPUT}: is larger than {MAX_BYTES:,} bytes")
+    return FoundImage(Path(STANDARD_INPUT), Path(STANDARD_INPUT.strip("<>")), data)
+
+
+def without_results(images: Sequence[FoundImage], folder: Path) -> list[FoundImage]:
+    """Images without the masks, maps and overlays that an earlier run left in the folder of the results.
+
+    Raises:
+        DataError: If nothing else was given.
+    """
+    home = folder.resolve()
+    kept = [
+        image
+        for image in images
+        if not (image.path.name.endswith(RESULT_ENDINGS) and image.path.resolve().is_relative_to(home))
+    ]
+    if images and not kept:
+        raise DataError(f"{folder}: holds what was given, and that is only masks, maps and overlays of an earlier run")
+    return kept
+
+
 def result_stem(relative: Path) -> Path:
     """Name that the results of an image share: its relative path without the extension.
 
@@ -128,13 +176,28 @@ def refuse_clashes(images: Iterable[FoundImage]) -> None:
             )
 
 
+def refuse_unwritable(folder: Path) -> None:
+    """Refuse a folder that can take no results, before the work is done that makes them; nothing is made.
+
+    Raises:
+        VilacoError: If ``folder`` is something else, or it or the folder that it is to be made in cannot be written.
+    """
+    nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(place))
+    if not os.path.isdir(nearest):
+        raise VilacoError(f"{folder}: cannot be written ({nearest} is not a folder)")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise VilacoError(f"{folder}: cannot be written (no right to write in {nearest})")
+
+
 def refuse_filled(folder: Path) -> None:
-    """Refuse a folder in which something else lies.
+    """Refuse a folder in which something else lies, or that cannot be written.
 
     Raises:
         DataError: If ``folder`` is not a new or an empty folder.
+        VilacoError: As `refuse_unwritable`.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    refuse_unwritable(folder)
+    if folder.exists() and any(folder.iterdir()):
         raise DataError(f"{folder}: exists and is not an empty folder; a model is not mixed with other files")
 
 
@@ -180,6 +243,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _expand(given: str | Path) -> list[FoundImage]:
+    if not os.fspath(given):
+        raise DataError("an empty path names no file or folder")
     path = Path(given)
     if os.path.isdir(path):
         images = [FoundImage(file, file.relative_to(path)) for file in walk_images(path)]

@@ -36,7 +36,7 @@ class Photo:
     Attributes:
         pixels: RGB on the stored grid, (H, W, 3) uint8.
         orientation: EXIF orientation, 1 to 8: how `upright` turns the stored grid.
-        source: The file's path as given, ``"<bytes>"`` or ``"<array>"``.
+        source: The file's path as given, ``"<bytes>"`` or what these were called, or ``"<array>"``.
     """
 
     pixels: np.ndarray
@@ -61,12 +61,15 @@ class Photo:
         return turn(array, self.orientation)
 
 
-def load_photo(source: str | Path | bytes | np.ndarray, *, max_pixels: int = MAX_PIXELS) -> Photo:
+def load_photo(
+    source: str | Path | bytes | np.ndarray, *, max_pixels: int = MAX_PIXELS, bytes_name: str = "<bytes>"
+) -> Photo:
     """Decode a photo, whatever its file type and mode.
 
     Args:
         source: A file, its bytes, or decoded pixels, (H, W, 3) uint8 RGB, which are not copied.
         max_pixels: Largest width times height; a larger photo is refused before it is decoded.
+        bytes_name: What to call bytes.
 
     Returns:
         The photo, its pixels on the stored grid.
@@ -82,7 +85,7 @@ def load_photo(source: str | Path | bytes | np.ndarray, *, max_pixels: int = MAX
     """
     if isinstance(source, np.ndarray):
         return Photo(_checked_pixels(source, max_pixels), 1, "<array>")
-    stream, name = open_source(source)
+    stream, name = open_source(source, bytes_name=bytes_name)
     with stream:
         picture, orientation = decode(stream, name, max_pixels)
     return Photo(to_rgb(picture, name), orientation, name)

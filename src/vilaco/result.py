@@ -1,5 +1,6 @@
 """What vilaco says about one photo, and how it is kept."""
 
+import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,14 +10,15 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from vilaco.files import result_stem, write_atomically
+from vilaco.errors import DataError
+from vilaco.files import RESULT_ENDINGS, STANDARD_INPUT, result_stem, write_atomically
 from vilaco.images import Photo, encode_jpeg, encode_png
 from vilaco.report.overlay import draw_overlay
 
 MIN_REGION_SHARE = 0.0005
 """Parts below this share of the image are specks: 7 x 7 pixels of 384 x 256, 77 x 77 of 12 megapixels."""
 
-_NAMELESS = ("<bytes>", "<array>")
+_NAMELESS = ("<bytes>", "<array>", STANDARD_INPUT)
 
 Verdict = Literal["tampered", "authentic", "cannot tell"]
 """Everything that can be said of a photo."""
@@ -74,7 +76,7 @@ class Result:
     judged authentic may still have a mask. `verdict`, `label`, `pred_mask` and `regions` follow from the fields.
 
     Attributes:
-        path: The photo's file, ``"<bytes>"`` or ``"<array>"``.
+        path: The photo's file, ``"<bytes>"``, ``"<array>"`` or ``"<stdin>"``.
         detection_score: How likely the photo is tampered, in [0, 1]; a probability where the model is calibrated.
         localization_map: How likely each pixel is, (H, W) float32 in [0, 1].
         pixels: The upright photo, (H, W, 3) uint8 RGB: a reference, no copy, kept for the overlay.
@@ -221,11 +223,31 @@ class Result:
         if stem.is_absolute() or ".." in stem.parts or not stem.name:
             raise ValueError(f"stem must be a name inside the folder, got {str(stem)!r}.")
         base = Path(out_dir) / stem
-        saved = SavedFiles(*(base.with_name(base.name + end) for end in (".mask.png", ".map.png", ".overlay.jpg")))
+        saved = SavedFiles(*(base.with_name(base.name + end) for end in RESULT_ENDINGS))
         write_atomically(saved.mask, encode_png(self.pred_mask.astype(np.uint8) * 255))
         write_atomically(saved.map, encode_png(_levels(self.localization_map)))
         write_atomically(saved.overlay, encode_jpeg(self.overlay(), 90, subsampling="4:4:4"))
         return saved
+
+
+def read_rows(file: Path) -> dict[str, str]:
+    """Lines of a ``results.jsonl`` by the path of their photo, the last one of each; none where there is no file.
+
+    Raises:
+        DataError: If it cannot be read, or a line is no result.
+    """
+    rows = {}
+    try:
+        # not splitlines: a name in a line may hold what it takes for the end of one
+        for line in filter(None, file.read_text("utf-8").split("\n")):
+            rows[str(json.loads(line)["path"])] = line
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror or error})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file}: line {len(rows) + 1} is no result of vilaco detect; give another folder") from error
+    return rows
 
 
 def find_regions(

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from vilaco.cli.audit import audit
 from vilaco.cli.robustness import robustness
-from vilaco.errors import ConfigError, DataError
+from vilaco.errors import ConfigError, DataError, VilacoError
 
 app = typer.Typer()
 app.command()(audit)
@@ -22,7 +22,7 @@ app.command()(robustness)
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two folders of photos; the tampered ones were saved at another quality."""
-    root = tmp_path_factory.mktemp("cli") / "photos"
+    root = tmp_path_factory.mktemp("cli") / "photos[raw]"  # tables must not take it for a style
     rng = np.random.default_rng(0)
     for index in range(16):
         folder, quality = (("authentic", 95), ("tampered", 60))[index % 2]
@@ -40,7 +40,8 @@ def run(*arguments: str | Path) -> Result:
 def test_audit_prints_the_verdict_and_writes_the_page(data: Path, tmp_path: Path) -> None:
     result = run("audit", data, "--folds", "2", "--out", tmp_path / "audit")
     assert result.exit_code == 0, result.output
-    assert "Labels of photos can be told from" in " ".join(result.stdout.split())
+    assert "Shortcut audit of photos[raw]" in result.stdout
+    assert "Labels of photos[raw] can be told from" in " ".join(result.stdout.split())
     assert "wrote audit.json, audit.html" in result.stderr
     assert json.loads((tmp_path / "audit/audit.json").read_text())["counts"]["records"] == 16
     assert (tmp_path / "audit/audit.html").read_text().startswith("<!doctype html>")
@@ -75,7 +76,7 @@ def test_robustness_prints_a_row_a_rung_and_writes_its_files(data: Path, tmp_pat
         *("--resamples", "0", "--out", tmp_path / "out"),
     )
     assert result.exit_code == 0, result.output
-    for words in ("clean .", "resize-960-jpeg", "screenshot", "image_auc"):
+    for words in ("gaussian on photos[raw]", "clean .", "resize-960-jpeg", "screenshot", "image_auc"):
         assert words in result.stdout
     rows = list(csv.DictReader((tmp_path / "out/robustness.csv").read_text().splitlines()))
     assert len({row["rung"] for row in rows}) == 11
@@ -95,6 +96,14 @@ def test_robustness_answers_wrong_use_in_one_line(data: Path, arguments: list[st
     result = run("robustness", "--data", data, *arguments)
     assert isinstance(result.exception, ConfigError)
     assert words in str(result.exception)
+
+
+@pytest.mark.parametrize("command", [["audit"], ["robustness", "--baseline", "ela", "--data"]])
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "taken").write_bytes(b"")
+    result = run(*command, "gone.csv", "--out", tmp_path / "taken/out")
+    assert isinstance(result.exception, VilacoError)
+    assert f"{tmp_path}/taken/out: cannot be written ({tmp_path}/taken is not a folder)" in str(result.exception)
 
 
 @pytest.mark.parametrize("command", ["audit", "robustness"])

@@ -95,6 +95,31 @@ def test_split_by_fraction(photos: Path, tmp_path: Path) -> None:
     assert len((tmp_path / "s/held_out.csv").read_text().splitlines()) == 1 + 2
 
 
+def test_split_never_overwrites_what_it_splits(
+    photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos)
+    (photos / "manifest.csv").rename("kept.csv")
+    before = Path("kept.csv").read_text()
+    assert vilaco("data", "split", "kept.csv", "--out", ".", "--fraction", "0.33") == 2
+    assert "kept.csv: is what is split, and a part would overwrite it" in capsys.readouterr().err
+    assert Path("kept.csv").read_text() == before
+    assert not Path("held_out.csv").exists()
+
+
+def test_parts_of_two_splits_never_lie_in_one_folder(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folds = tmp_path / "folds"
+    again = ("data", "split", photos, "--out", folds, "--folds")
+    assert [vilaco(*again, "3"), vilaco(*again, "3")] == [0, 0]  # the same split, dealt again
+    before = {fold.name: fold.read_text() for fold in folds.iterdir()}
+    capsys.readouterr()
+    assert vilaco(*again, "2") == 2
+    assert f"{folds}/fold_2.csv: is a part of another split" in capsys.readouterr().err
+    assert {fold.name: fold.read_text() for fold in folds.iterdir()} == before
+
+
 def test_a_given_split_that_crosses_a_scene_is_refused(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,6 +139,36 @@ def test_split_needs_one_way_to_split(
     assert "say either --folds K or --fraction F" in capsys.readouterr().err
 
 
-def test_forge_refuses_a_size_it_cannot_read(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert vilaco("data", "forge", photos, "--out", tmp_path / "forged", "--size", "384") == 2
-    assert "--size must be WIDTHxHEIGHT such as 384x256, got '384'" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        ("384", "--size must be WIDTHxHEIGHT such as 384x256, got '384'"),
+        ("²x2", "--size must be WIDTHxHEIGHT such as 384x256, got '²x2'"),
+        ("384x63", "sizes 64 to 8192 pixels"),
+        ("999999x999999", "sizes 64 to 8192 pixels"),
+    ],
+)
+def test_forge_refuses_a_size_it_cannot_make(
+    photos: Path, tmp_path: Path, size: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert vilaco("data", "forge", photos, "--out", tmp_path / "forged", "--size", size) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("data", "split", "PHOTOS", "--out", "OUT", "--folds", "2", "--seed", "-1"), "--seed"),
+        (("audit", "PHOTOS", "--seed", str(2**32)), "--seed"),
+        (("train", "PHOTOS", "--out", "OUT", "--set", "training.seed=-1"), "training.seed"),
+        (("train", "PHOTOS", "--out", "OUT", "--set", f"training.seed={2**31}"), "training.seed"),
+    ],
+)
+def test_a_seed_that_no_generator_takes_is_refused(
+    photos: Path, tmp_path: Path, command: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {"PHOTOS": photos, "OUT": tmp_path / "out"}
+    assert vilaco(*(given.get(word, word) for word in command)) == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert "Traceback" not in err

@@ -1,6 +1,7 @@
 """``vilaco detect`` as a person meets it."""
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -69,6 +70,77 @@ def test_json_lines_and_globs(inbox: Path, tiny_model: Path) -> None:
     assert Path(row["path"]).name == "two.png"
 
 
+def photo_files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.*g") if path.is_file()}
+
+
+def paths_of(results: Path) -> list[str]:
+    return [json.loads(line)["path"] for line in (results / "results.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("out", ["results", "."])
+def test_a_second_run_judges_no_results_of_the_first(inbox: Path, tiny_model: Path, out: str) -> None:
+    (inbox / "broken.jpg").unlink()
+    command = ("detect", ".", "--model", tiny_model, "--out", out)
+    first = vilaco(*command, cwd=inbox)
+    written = photo_files(inbox)
+    again = vilaco(*command, cwd=inbox)
+    assert (first.returncode, again.returncode) == (0, 0), again.stderr
+    assert again.stdout == first.stdout
+    assert photo_files(inbox) == written
+    assert len(paths_of(inbox / out)) == 3
+    if out == "results":
+        alone = vilaco("detect", "results", "--model", tiny_model, "--out", "results", cwd=inbox)
+        assert alone.returncode == 2
+        assert "only masks, maps and overlays of an earlier run" in alone.stderr
+
+
+def test_rows_of_earlier_runs_are_kept_and_those_of_the_same_photo_replaced(
+    inbox: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    options = ("--model", tiny_model, "--out", out)
+    assert vilaco("detect", inbox / "one.jpg", *options).returncode == 0
+    assert vilaco("detect", inbox / "broken.jpg", *options).returncode == 3
+    assert paths_of(out) == [str(inbox / "one.jpg")]
+    assert vilaco("detect", inbox / "deep", inbox / "one.jpg", *options).returncode == 0
+    assert set(paths_of(out)) == {str(inbox / name) for name in ("one.jpg", "deep/two.png", "deep/er/drei ü.webp")}
+    assert len(paths_of(out)) == 3
+    (out / "results.jsonl").write_text("no result\n")
+    refused = vilaco("detect", inbox / "one.jpg", *options)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "results.jsonl: line 1 is no result of vilaco detect; give another folder" in refused.stderr
+
+
+def test_a_photo_from_standard_input(inbox: Path, tiny_model: Path, tmp_path: Path) -> None:
+    def detect(*arguments: object, data: bytes) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", "vilaco", "detect", *map(str, arguments), "--model", str(tiny_model)]
+        return subprocess.run(command, input=data, capture_output=True, check=False, timeout=120)
+
+    photo = (inbox / "one.jpg").read_bytes()
+    run = detect("-", "--json", "--out", tmp_path / "out", "--report", tmp_path / "case.html", data=photo)
+    assert run.returncode == 0, run.stderr
+    row = json.loads(run.stdout)
+    named = json.loads(vilaco("detect", inbox / "one.jpg", "--json", "--model", tiny_model).stdout)
+    assert row | {"path": "", "seconds": 0} == named | {"path": "", "seconds": 0}
+    assert row["path"] == "<stdin>"
+    names = {"stdin.mask.png", "stdin.map.png", "stdin.overlay.jpg", "results.jsonl"}
+    assert set(os.listdir(tmp_path / "out")) == names
+    assert hashlib.sha256(photo).hexdigest() in (tmp_path / "case.html").read_text()
+    empty = detect("-", inbox / "one.jpg", data=b"")
+    assert empty.returncode == 3
+    assert b"skipped: <stdin>: no bytes at all [empty]" in empty.stderr
+    assert b"1 photos judged" in empty.stderr
+
+
+def test_large_photos_do_not_wait_for_a_whole_batch(tiny_model: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((5700, 5700, 3), 90, np.uint8))
+    (tmp_path / "b.png").write_bytes(b"broken")
+    command = [sys.executable, "-m", "vilaco", "detect", str(tmp_path), "--model", str(tiny_model)]
+    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=120)
+    assert run.stdout.index("a.png") < run.stdout.index("b.png")  # judged before the next was looked at
+
+
 def test_names_that_would_clash_are_refused_before_any_work(inbox: Path, tiny_model: Path, tmp_path: Path) -> None:
     cv2.imwrite(str(inbox / "one.png"), make_photo(np.random.default_rng(1)))
     run = vilaco("detect", inbox, "--model", tiny_model, "--out", tmp_path / "out")
@@ -83,6 +155,8 @@ def test_names_that_would_clash_are_refused_before_any_work(inbox: Path, tiny_mo
     [
         (["detect", "no-such-file.jpg"], "no-such-file.jpg: no such file or folder"),
         (["detect", ".", "--batch-size", "0"], "batch-size"),
+        (["detect", ""], "an argument is empty"),
+        (["train", "photos", "--out="], "an argument is empty"),
         (["detec", "x"], "No such command"),
         (["train", "no-such-folder"], "no-such-folder: no such file or folder"),
         (["train", ".", "--set", "training.epochs=0"], "training.epochs"),

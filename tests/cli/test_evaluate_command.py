@@ -119,6 +119,7 @@ def test_published_figures_stand_apart(data: Path, tmp_path: Path) -> None:
         (("--predictions", "nowhere", "--data", "DATA"), "nowhere: no such folder"),
         (("--predictions", "nowhere", "--data", "DATA", "--profile", "wsc"), "profile 'wsc' does not exist"),
         (("--predictions", "nowhere", "--data", "gone.csv"), "gone.csv"),
+        (("--baseline", "ela", "--data", "gone.csv", "--out", "DATA"), "manifest.csv: cannot be written"),
     ],
 )
 def test_wrong_use_is_one_clear_line(data: Path, arguments: tuple[str, ...], words: str) -> None:

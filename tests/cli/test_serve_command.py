@@ -87,6 +87,12 @@ def test_wrong_use_gets_one_line(arguments: list[str], words: str, tmp_path: Pat
     assert words in refused(*(str(tmp_path / "token") if word == "TOKEN" else word for word in arguments))
 
 
+def test_a_device_that_is_not_there_is_refused(tiny_model: Path) -> None:
+    assert "cannot use the device 'nonsense'" in refused(
+        "--model", str(tiny_model), "--device", "nonsense", "--port", "0"
+    )
+
+
 def test_a_weak_token_is_refused(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("short\n")
     assert "at least 16" in refused("--token-file", str(tmp_path / "token"))

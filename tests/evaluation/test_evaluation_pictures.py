@@ -64,6 +64,11 @@ def test_table_says_what_the_figures_depend_on(tmp_path: Path) -> None:
     assert "pixel_f1_reverse" in printed(report_table(report, everything=True))
 
 
+def test_a_name_in_brackets_is_a_name(tmp_path: Path) -> None:
+    report = judged(tmp_path, Gallery()).model_copy(update={"data": "set[raw]"})
+    assert "square on set[raw] (measured)" in printed(report_table(report))
+
+
 def test_published_tables_are_marked_and_never_hold_measured_rows() -> None:
     for table in published_tables():
         text = printed(published_table(table))

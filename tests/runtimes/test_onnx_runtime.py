@@ -51,6 +51,13 @@ def test_the_runtime_is_chosen_by_what_the_folder_holds(
     assert isinstance(load_runtime(both, device="cpu"), TorchRuntime)
 
 
+@pytest.mark.parametrize("device", ["nonsense", "cuda:99", "meta", "cpu:x"])
+def test_a_device_that_is_not_there_gets_one_clear_line(pixel_model: Path, device: str) -> None:
+    with pytest.raises(ModelError, match=f"PyTorch cannot use the device '{device}'") as error:
+        load_runtime(pixel_model, device=device)
+    assert "\n" not in str(error.value)
+
+
 def foreign_model() -> bytes:
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])

@@ -198,6 +198,7 @@ def test_other_settings_are_refused(
         ((source, *first, "--max-pixels", "5"), "holds a scan with max_pixels 100000000, and now it is 5"),
         ((source / "deep", *first), f"holds a scan with source {source}, and now it is {source}/deep"),
         ((source, "--out", source, "--model", exported_tiny_model), "what a scan writes must not be scanned"),
+        ((f"file://{source}", "--out", source / "new"), "what a scan writes must not be scanned"),
         ((source, "--out", tmp_path, "--model", exported_tiny_model), "is not empty and holds no scan"),
         ((source, *first, "--keep-above", "2"), "keep_above: Input should be less than or equal to 1"),
         ((source, *first, "--address", "here"), "add --engine ray"),
@@ -207,6 +208,7 @@ def test_other_settings_are_refused(
         assert words in " ".join(run.stderr.split()), run.stderr
         assert "Traceback" not in run.stderr
     each_once(out, source)
+    assert sorted(os.listdir(tmp_path)) == ["in", "out"]  # a refused folder is left as it was
 
 
 def test_two_scans_do_not_write_to_one_folder(photos: Fill, exported_tiny_model: Path, tmp_path: Path) -> None:

@@ -73,7 +73,8 @@ def test_names_that_are_not_text_keep_apart(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("nowhere", "give a folder, a manifest ending in .csv, or a URL"),
+        ("nowhere", "no such file or folder"),
+        ("photo.jpg", "give a folder, a manifest ending in .csv, or a URL"),
         ("nowhere.csv", "cannot be read as a manifest (No such file or directory)"),
         ("file:///nowhere/at/all", "holds no image"),
         ("nosuch://x", "cannot be opened"),
@@ -83,6 +84,7 @@ def test_names_that_are_not_text_keep_apart(folder: Path) -> None:
 )
 def test_wrong_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, words: str) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "photo.jpg").write_bytes(b"J")
     (tmp_path / "no_path.csv").write_text("label,file\n1,a.jpg\n")
     (tmp_path / "not_text.csv").write_bytes(b"path\n\xff\xfe\n")
     with pytest.raises((DataError, ConfigError)) as caught:

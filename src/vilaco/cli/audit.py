@@ -22,7 +22,7 @@ def audit(
     baseline: str | None = typer.Option(None, "--baseline", help="The same for a baseline, such as ela."),
     data_format: str | None = typer.Option(None, "--format", help="The data set's format; found out unless given."),
     folds: int = typer.Option(5, min=2, help="Scene-disjoint folds of the simple classifiers."),
-    seed: int = typer.Option(0, min=0, help="Seed of folds, classifiers, borrowed masks and bootstrap."),
+    seed: int = typer.Option(0, min=0, max=2**32 - 1, help="Seed of folds, classifiers, borrowed masks and bootstrap."),
     out: Path | None = typer.Option(None, "--out", "-o", help="Write audit.html and audit.json here."),
     json_output: bool = typer.Option(False, "--json", help="Print JSON instead of words."),
 ) -> None:
@@ -37,8 +37,10 @@ def audit(
     from vilaco.cli.predictors import data_name, load_predictor, require_one
     from vilaco.data.formats import read_dataset
     from vilaco.evaluation.audit import audit_dataset, audit_page
-    from vilaco.files import write_atomically
+    from vilaco.files import refuse_unwritable, write_atomically
 
+    if out is not None:
+        refuse_unwritable(out)
     predictor = None
     if model is not None or baseline is not None:
         require_one(model=model, baseline=baseline)
@@ -66,10 +68,12 @@ def audit(
 
 
 def _print(report: "AuditReport") -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     screen = console.screen()
-    table = Table(title=f"Shortcut audit of {report.data}: can labels be told from what cannot show a forgery?")
+    title = f"Shortcut audit of {report.data}: can labels be told from what cannot show a forgery?"
+    table = Table(title=escape(title))
     for heading in ("evidence", "every image first", "AUC", "95% interval", "authentic + tampered"):
         table.add_column(heading)
     for probe in (*report.probes, *(report.model.probes if report.model else ())):

@@ -95,10 +95,12 @@ def split(
     sources: list[Path] = typer.Argument(
         help="One data set to split, or the parts of a given split to check.", show_default=False
     ),
-    out: Path = typer.Option(..., "--out", "-o", help="Folder for one manifest a part."),
+    out: Path = typer.Option(
+        ..., "--out", "-o", help="Folder for one manifest a part; not for those of another split."
+    ),
     folds: int | None = typer.Option(None, help="Deal into this many folds: fold_0.csv, fold_1.csv, ..."),
     fraction: float | None = typer.Option(None, help="Hold out this share: kept.csv and held_out.csv."),
-    seed: int = typer.Option(0, help="Same seed, same split."),
+    seed: int = typer.Option(0, min=0, help="Same seed, same split."),
     format: str | None = _FORMAT,
 ) -> None:
     """Split a data set so that no scene is on two sides, with labels balanced as well as scenes allow.
@@ -114,7 +116,7 @@ def split(
     """
     from vilaco.data.convert import convert as convert_splits
     from vilaco.data.records import AUTHENTIC, TAMPERED
-    from vilaco.data.split import check_split, grouped_folds, grouped_split
+    from vilaco.data.split import check_split, grouped_folds, grouped_split, part_files
     from vilaco.data.verify import open_splits
     from vilaco.errors import ConfigError
 
@@ -132,8 +134,9 @@ def split(
         kept, held_out = grouped_split(given[0].records, fraction=fraction or 0.0, seed=seed)
         parts = {"kept": kept, "held_out": held_out}
 
+    files = part_files(parts, out, sources)
     for name, records in parts.items():
-        report = convert_splits({"": records}, out / f"{name}.csv", "manifest")
+        report = convert_splits({"": records}, files[name], "manifest")
         labels = [record.label for record in records]
         scenes = len({record.group for record in records if record.group is not None})
         typer.echo(
@@ -214,7 +217,7 @@ def _height_width(size: str | None) -> tuple[int, int] | None:
     from vilaco.errors import ConfigError
 
     width, _, height = size.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()):
+    if not (width.isdecimal() and height.isdecimal()):
         raise ConfigError(f"--size must be WIDTHxHEIGHT such as 384x256, got '{size}'")
     return int(height), int(width)
 

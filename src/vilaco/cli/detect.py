@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from vilaco.report import ReportWriter
 
 
+RESULTS = "results.jsonl"
+_MAX_BATCH_BYTES = 3 * 32_000_000
+"""Pixels of 32 megapixels: what is more than that is judged before more photos are decoded."""
+
+
 class FailOn(StrEnum):
     """Findings that make the exit code 1."""
 
@@ -21,8 +26,15 @@ class FailOn(StrEnum):
 
 
 def detect(
-    paths: list[str] = typer.Argument(help="Photos, folders or globs.", show_default=False),
-    out: Path | None = typer.Option(None, "--out", "-o", help="Write masks, maps, overlays and results.jsonl here."),
+    paths: list[str] = typer.Argument(help="Photos, folders or globs; - is standard input.", show_default=False),
+    out: Path | None = typer.Option(
+        None,
+        "--out",
+        "-o",
+        help="Write masks, maps, overlays and results.jsonl here; there, rows of photos of earlier runs stay, and new "
+        "rows replace those of the same path. Results that lie here are not judged as photos.",
+        show_default=False,
+    ),
     report: Path | None = typer.Option(
         None,
         metavar="FILE",
@@ -60,11 +72,18 @@ def detect(
 
         vilaco detect photo.jpg --report case.html
 
+        curl -s https://example.org/photo.jpg | vilaco detect -
+
         vilaco detect inbox/ --model runs/calibrated --max-false-alarms 0.02 --fail-on tampered
     """
-    from vilaco.files import find_images, refuse_clashes
+    from vilaco.files import find_images, read_standard_input, refuse_clashes, refuse_unwritable, without_results
 
-    found = find_images(paths)
+    found = find_images([path for path in paths if path != "-"])
+    if out is not None:
+        refuse_unwritable(out)
+        found = without_results(found, out)
+    if "-" in paths:
+        found.append(read_standard_input())
     if out is not None:
         refuse_clashes(found)
 
@@ -73,14 +92,15 @@ def detect(
     from vilaco.files import FoundImage, result_stem, write_atomically
     from vilaco.images import Photo, load_photo
     from vilaco.localizer import Localizer
+    from vilaco.result import read_rows
 
     cases: ReportWriter | None = None
     if report is not None:
         from vilaco.evidence.credentials import trust_anchors
 
         cases, anchors = reports.ReportWriter(report, many=len(found) > 1), trust_anchors()
+    rows = {} if out is None else read_rows(out / RESULTS)
     localizer = Localizer.load(model, max_false_alarms=max_false_alarms)
-    rows: list[str] = []
     failures: list[ImageError] = []
     verdicts: Counter[str] = Counter()
     batch: list[tuple[FoundImage, Photo]] = []
@@ -89,7 +109,7 @@ def detect(
         results = localizer.predict_many((photo for _, photo in batch), batch_size=batch_size)
         for (image, photo), result in zip(batch, results, strict=True):
             if cases is not None:
-                judge, source, name = reports.Judge.of(localizer), image.path, image.relative.as_posix()
+                judge, source, name = reports.Judge.of(localizer), image.source, image.relative.as_posix()
                 try:
                     cases.add(reports.Case.build(photo, result, judge, source=source, name=name, anchors=anchors))
                 except ImageError as error:
@@ -99,7 +119,7 @@ def detect(
             row = result.to_json()
             if out is not None:
                 result.save(out, result_stem(image.relative))
-                rows.append(row)
+                rows[result.path] = row
             answer = f"{result.verdict:11}  {result.detection_score:.3f}"
             text = f"{answer}  {len(result.regions):3d} regions  {result.path}"
             console.result(row if json_lines else text, progress)
@@ -116,16 +136,17 @@ def detect(
         try:
             for image in found:
                 try:
-                    batch.append((image, load_photo(image.path, max_pixels=max_pixels)))
+                    photo = load_photo(image.source, max_pixels=max_pixels, bytes_name=str(image.path))
+                    batch.append((image, photo))
                 except ImageError as error:
                     skip(error)
-                if len(batch) == batch_size:
+                if len(batch) == batch_size or sum(photo.pixels.nbytes for _, photo in batch) > _MAX_BATCH_BYTES:
                     judge_batch()
                 progress.advance(task)
             judge_batch()
         finally:
             if out is not None:
-                write_atomically(out / "results.jsonl", "".join(row + "\n" for row in rows).encode())
+                write_atomically(out / RESULTS, "".join(row + "\n" for row in rows.values()).encode())
             if cases is not None:
                 cases.close()
 

@@ -81,7 +81,10 @@ def evaluate(
             "--resave-jpeg cannot reach saved predictions; re-save the photos, run the tool on them again"
         )
     if out is not None:
+        from vilaco.files import refuse_unwritable
+
         console.require("train", "matplotlib")
+        refuse_unwritable(out)
 
     from vilaco.data.formats import read_dataset, read_subset
     from vilaco.evaluation.evaluate import evaluate as run

@@ -1,7 +1,11 @@
 """The ``vilaco`` command: registers the command groups, and turns errors into one line and an exit code."""
 
+import errno
 import os
+import re
 import sys
+import traceback
+from typing import NoReturn
 
 import typer
 
@@ -17,7 +21,10 @@ from vilaco.cli.robustness import robustness
 from vilaco.cli.scan import scan
 from vilaco.cli.serve import serve
 from vilaco.cli.train import train
-from vilaco.errors import VilacoError
+from vilaco.errors import ConfigError, VilacoError
+
+_EMPTY = re.compile(r"|--[a-z0-9-]+=")  # as a path it would mean the current folder
+_OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of a stream, which has no file name
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -47,15 +54,33 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 
 
 def main() -> None:
-    """Run the command and exit with one of the codes of :mod:`vilaco.cli.console`."""
+    """Run the command and exit with one of the codes of :mod:`vilaco.cli.console`; 1 is a finding and nothing else."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:
+        if any(_EMPTY.fullmatch(word) for word in sys.argv[1:]):
+            raise ConfigError("an argument is empty; is a variable of the shell not set?")
         app()
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # the reader of our output has gone; typer would say 1
+            sys.exit(0)
+        if isinstance(end.__context__, typer.Abort):
+            sys.exit(console.EXIT_WRONG_USE)
+        raise
     except VilacoError as error:
         console.error(error.args[0])
         for line in error.details:
             console.note(line)
         sys.exit(console.EXIT_WRONG_USE)
-    except BrokenPipeError:  # the reader of our output has gone, e.g. `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except OSError as error:
+        if error.errno not in _OUTPUT_ERRORS or error.filename is not None:
+            _end_of_a_bug()
+        console.error(f"the output cannot be written ({error.strerror})")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left in its buffer
+        sys.exit(console.EXIT_WRONG_USE)
+    except Exception:
+        _end_of_a_bug()
+
+
+def _end_of_a_bug() -> NoReturn:
+    traceback.print_exc()
+    sys.exit(console.EXIT_WRONG_USE)

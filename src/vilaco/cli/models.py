@@ -45,7 +45,7 @@ def card(
     file = find_model(model).folder / "README.md"
     if not file.is_file():
         raise ModelError(f"{file.parent}: has no card (README.md)")
-    typer.echo(file.read_text())
+    typer.echo(file.read_text("utf-8", errors="replace"))
 
 
 @app.command()
@@ -62,6 +62,7 @@ def describe(
     """
     console.require("train", "torch", "transformers")
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from vilaco.method.describe import describe_model
@@ -70,7 +71,7 @@ def describe(
 
     config = load_recipe(recipe, overrides=settings, without=without).model
     model, size = build_network(config), config.image_size
-    table = Table(title=f"{config.method} on {model.encoder.name}, one image of {size} x {size}")
+    table = Table(title=escape(f"{config.method} on {model.encoder.name}, one image of {size} x {size}"))
     for column in ("box", "trainable", "frozen", "multiply-adds"):
         table.add_column(column, justify="left" if column == "box" else "right")
     for row in describe_model(model):

@@ -33,10 +33,13 @@ def robustness(
     from vilaco.evaluation.ladders import LADDERS
     from vilaco.evaluation.robustness import run_robustness
     from vilaco.evaluation.tables import robustness_tables
+    from vilaco.files import refuse_unwritable
 
     if ladder not in LADDERS:
         raise ConfigError(f"there is no ladder '{ladder}'; there are {', '.join(LADDERS)}")
     require_one(model=model, baseline=baseline)
+    if out is not None:
+        refuse_unwritable(out)
     predictor, provenance = load_predictor(model, baseline)
     report = run_robustness(
         predictor,

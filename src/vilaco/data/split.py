@@ -6,12 +6,15 @@ are balanced as well as the groups allow.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from vilaco.data.records import Record
 from vilaco.errors import DataError
+
+_PART_FILES = ("kept.csv", "held_out.csv", "fold_*.csv", "part_*.csv")
 
 
 def group_key(record: Record) -> Hashable:
@@ -87,6 +90,38 @@ def check_split(parts: Mapping[str, Sequence[Record]]) -> None:
             f"scene '{scene}' is in {' and '.join(names)} ({len(shared)} scenes are shared in all); "
             "a scene must stay on one side of a split."
         )
+
+
+def part_files(parts: Iterable[str], folder: Path, sources: Iterable[Path]) -> dict[str, Path]:
+    """Where the parts of a split are written, if nothing is lost or mixed by that.
+
+    The same split may be dealt again into its folder; what an earlier one left there would be taken for a part of
+    this one.
+
+    Args:
+        parts: Their names.
+        folder: Of all of them.
+        sources: What is split.
+
+    Returns:
+        A manifest a part.
+
+    Raises:
+        DataError: If a source would be overwritten, or parts of another split lie in the folder.
+
+    Example:
+        >>> part_files(["kept", "held_out"], Path("split"), [Path("casia1.csv")])["kept"].as_posix()
+        'split/kept.csv'
+    """
+    files = {name: folder / f"{name}.csv" for name in parts}
+    ours = {file.resolve() for file in files.values()}
+    for source in sources:
+        if source.resolve() in ours:
+            raise DataError(f"{source}: is what is split, and a part would overwrite it; give another folder")
+    others = sorted(file for pattern in _PART_FILES for file in folder.glob(pattern) if file.resolve() not in ours)
+    if others:
+        raise DataError(f"{others[0]}: is a part of another split; remove its parts or give another folder")
+    return files
 
 
 def shared_groups(parts: Mapping[str, Sequence[Record]]) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 import math
 from itertools import groupby
 
+from rich.markup import escape
 from rich.table import Table
 
 from vilaco.evaluation.published import PublishedTable
@@ -17,7 +18,7 @@ def report_table(report: EvaluationReport, *, everything: bool = False) -> Table
         report: The evaluation.
         everything: Also the figures that are no headline.
     """
-    table = Table(title=f"{report.method} on {report.data} (measured)", caption=caption(report))
+    table = Table(title=escape(f"{report.method} on {report.data} (measured)"), caption=escape(caption(report)))
     for column in ("profile", "figure"):
         table.add_column(column, no_wrap=True)
     for column in ("value", "95% interval", "images", "undefined"):
@@ -49,7 +50,7 @@ def published_table(published: PublishedTable) -> Table:
     sources = list(dict.fromkeys(row.source for row in published.rows))
     notes = [f"not measured here; stands beside {published.figure}"]
     notes += [f"[{number}] {source}" for number, source in enumerate(sources, start=1)]
-    table = Table(title=published.title, caption="\n".join(notes).replace("[", "\\["), style="dim")
+    table = Table(title=published.title, caption=escape("\n".join(notes)), style="dim")
     table.add_column("method", no_wrap=True)
     table.add_column("trained on")
     for column in (*published.columns, *(["mean, recomputed"] if published.averaged else [])):
@@ -76,7 +77,7 @@ def _ladder_table(report: RobustnessReport, rows: list[RobustnessRow]) -> Table:
     counts = sorted({row.images for row in rows})
     images = f"{counts[0]} images" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} images, as rungs allow"
     table = Table(
-        title=f"{report.method} on {report.data}, {report.ladder} ladder\n{clean.profile}: {clean.metric}",
+        title=escape(f"{report.method} on {report.data}, {report.ladder} ladder\n{clean.profile}: {clean.metric}"),
         caption=f"clean {number(clean.value)}; {images}; in each cell: level, figure, drop from clean",
         show_header=False,
         show_lines=True,

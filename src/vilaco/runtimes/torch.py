@@ -8,6 +8,7 @@ import torch
 
 from vilaco.calibration import Calibration
 from vilaco.encoders.base import VisionLanguageEncoder
+from vilaco.errors import ModelError
 from vilaco.matching import self_matches
 from vilaco.method.checkpoint import CONFIG, CheckpointConfig, load_checkpoint
 from vilaco.method.network import NetworkOutput, PatchNetwork
@@ -28,6 +29,9 @@ class TorchRuntime:
         fingerprint: SHA-256 of its weights.
         device: Where it runs; a GPU when there is one, else the CPU.
         calibration: What the localizer is to make of its answers.
+
+    Raises:
+        ModelError: If nothing runs on that device here.
     """
 
     def __init__(
@@ -38,7 +42,7 @@ class TorchRuntime:
         device: str | torch.device | None = None,
         calibration: Calibration | None = None,
     ) -> None:
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = _usable(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model = model.to(self.device).eval()
         self.fingerprint = fingerprint
         self.image_size = model.config.image_size
@@ -53,7 +57,7 @@ class TorchRuntime:
         """Load a model folder, with an encoder to share where one is at hand.
 
         Raises:
-            ModelError: If it is not one, or its encoder is not to be had.
+            ModelError: If it is not one, its encoder is not to be had, or nothing runs on that device here.
         """
         model, fingerprint = load_checkpoint(folder, encoder)
         config = CheckpointConfig.model_validate_json((folder / CONFIG).read_bytes())
@@ -92,3 +96,16 @@ class TorchRuntime:
         matches = torch.from_numpy(self_matches(pixels))[None].to(self.device) if model.reads_matches else None
         native = model.native_features(fine, cells, matches)
         return model.forward_patches(model.encoder.encode_patches(view), pixels.shape[:2], native)
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    """A device that computes and gives its numbers back.
+
+    Raises:
+        ModelError: If there is none of that name here.
+    """
+    try:
+        torch.zeros(1, device=device).cpu()
+    except Exception as error:  # every kind of device has errors of its own
+        raise ModelError(f"PyTorch cannot use the device '{device}' ({str(error).splitlines()[0]})") from error
+    return torch.device(device)

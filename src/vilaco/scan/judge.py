@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vilaco import __version__
 from vilaco.errors import ImageError, ModelError
+from vilaco.files import MAX_BYTES
 from vilaco.images import Photo, encode_jpeg, encode_png, load_photo, resize_map, resize_pixels
 from vilaco.localizer import Localizer
 from vilaco.names import one_line
@@ -21,8 +22,6 @@ from vilaco.scan.sources import Item, read_bytes
 
 THUMBNAIL = 320
 """Longest side of an overlay that is kept, in pixels."""
-MAX_BYTES = 1 << 30
-"""Largest file that is read: an uncompressed 16-bit RGBA picture of 100 megapixels has 800 MB."""
 
 
 class ScanSettings(BaseModel):

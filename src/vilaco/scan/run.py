@@ -14,7 +14,7 @@ from vilaco.images import MAX_PIXELS, encode_jpeg, load_photo, resize_pixels
 from vilaco.localizer import Localizer
 from vilaco.scan.judge import ScanRow, ScanSettings, fit
 from vilaco.scan.pool import TIME_LIMIT, Pool, core_count
-from vilaco.scan.sources import Item, is_url, list_items, read_bytes
+from vilaco.scan.sources import Item, is_url, list_items, local_folder, read_bytes
 from vilaco.scan.store import PART_ROWS, SUMMARY, Store, read_rows
 from vilaco.scan.summary import summary_page
 from vilaco.weights import DEFAULT, shipped_models
@@ -89,7 +89,7 @@ def scan(
     """
     out = Path(out)
     place = str(source) if is_url(str(source)) else os.path.abspath(source)
-    if os.path.isdir(place) and out.resolve().is_relative_to(Path(place).resolve()):
+    if (folder := local_folder(place)) and out.resolve().is_relative_to(folder.resolve()):
         raise DataError(f"{out}: lies inside {place}; what a scan writes must not be scanned")
     items = list_items(place)
     settings = _settings(place, model, max_false_alarms, keep_above, max_pixels)

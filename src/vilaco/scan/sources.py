@@ -48,6 +48,8 @@ def list_items(source: str) -> list[Item]:
         found = (Item(as_text(image.relative.as_posix()), _file_location(image.path)) for image in images)
     elif Path(source).suffix.lower() == ".csv":
         found = _list_manifest(Path(source))
+    elif not os.path.lexists(source):
+        raise DataError(f"{source}: no such file or folder")
     else:
         raise DataError(f"{source}: give a folder, a manifest ending in .csv, or a URL")
     items: dict[str, Item] = {}
@@ -62,6 +64,22 @@ def list_items(source: str) -> list[Item]:
 def is_url(source: str) -> bool:
     """Whether fsspec is to open it: ``s3://…``, ``zip://*::https://…``, ``file:///…``."""
     return "://" in source
+
+
+def local_folder(source: str) -> Path | None:
+    """The folder of this machine that a source is, be it named by a path or by a URL; ``None`` for any other source.
+
+    Raises:
+        DataError: If the URL cannot be opened.
+        ConfigError: If a package for this kind of URL is missing.
+    """
+    if is_url(source):
+        from fsspec.implementations.local import LocalFileSystem
+
+        system, source = _open_url(source)
+        if not isinstance(system, LocalFileSystem):
+            return None
+    return Path(source) if os.path.isdir(source) else None
 
 
 def read_bytes(item: Item, *, max_bytes: int) -> bytes:

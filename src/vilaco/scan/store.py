@@ -87,6 +87,8 @@ class Store:
         self._part_rows = part_rows
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            if not (folder / SETTINGS).exists() and any(path.name != LOCK for path in folder.iterdir()):
+                raise DataError(f"{folder}: is not empty and holds no scan; give a new folder")
             self._lock = FileLock(folder / LOCK)
             self._lock.acquire(timeout=0)
         except Timeout:
@@ -180,8 +182,6 @@ class Store:
     def _begin_or_go_on(self, settings: ScanSettings) -> None:
         file = self.folder / SETTINGS
         if not file.exists():
-            if any(path.name != LOCK for path in self.folder.iterdir()):
-                raise DataError(f"{self.folder}: is not empty and holds no scan; give a new folder")
             write_atomically(file, settings.model_dump_json(indent=1).encode() + b"\n")
             return
         begun = read_settings(self.folder)

@@ -46,7 +46,7 @@ class TrainingConfig(BaseModel):
     )  # frozen features kept on disk per image, the clean one included; null: none
     example_every: int = Field(10, ge=1)  # epochs between example overlays
     num_workers: int = Field(0, ge=0)  # processes that decode; from the cache none are needed
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: int = Field(0, ge=0, lt=2**31)  # PyTorch's seeds have 64 bits, and the lower half counts steps
 
     @field_validator("batch_size")
     @classmethod

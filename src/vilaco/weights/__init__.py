@@ -35,6 +35,8 @@ def find_model(name: str | Path = DEFAULT) -> ModelReference:
     Raises:
         ModelError: If there is no such model.
     """
+    if not str(name):
+        raise ModelError("the name of the model is empty")
     for model in shipped_models():
         if str(name) == model.name:
             return model

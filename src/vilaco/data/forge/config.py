@@ -24,7 +24,7 @@ class ForgeConfig(BaseModel):
 
     tampered_share: Share = 0.5
     """Half and half: neither label is the better blind guess."""
-    size: tuple[Annotated[int, Field(ge=64)], Annotated[int, Field(ge=64)]] | None = None
+    size: tuple[Annotated[int, Field(ge=64, le=8192)], Annotated[int, Field(ge=64, le=8192)]] | None = None
     """(height, width) in pixels of every finished picture; ``None`` lets the size follow the photo."""
     max_side: Annotated[int, Field(ge=64)] = 1024
     """Photos are first shrunk to this long side: web pictures are, and it bounds memory (3 MB a photo)."""

@@ -365,7 +365,7 @@ def _configure(config: ForgeConfig | None, tampered_share: float | None, size: t
             **(config.model_dump() | {name: value for name, value in given.items() if value is not None})
         )
     except ValueError as error:
-        raise ConfigError(f"tampered_share must be in [0, 1] and sizes at least 64 pixels, got {given}.") from error
+        raise ConfigError(f"tampered_share must be in [0, 1] and sizes 64 to 8192 pixels, got {given}.") from error
 
 
 def _finish(forger: _Forger, chunks: Sequence[_Chunk], finished: bool, seconds: float) -> ForgeSummary:
