@@ -2,10 +2,10 @@
 
     python benchmarks/speed.py MODEL [MODEL ...]
 
-MODEL is a folder that ``vilaco export`` wrote. For each, in processes of their own: a 384 x 256 JPEG, decoding
-included, with the model loaded; a 12-megapixel JPEG, likewise, and the peak memory of its process; and
-``vilaco detect`` of the small one from a standing start. ``VILACO_THREADS`` says how many cores (all by default).
-Times are the median of the runs; ``load_average`` says what else was running. Writes
+MODEL is a shipped model's name, or a folder that ``vilaco export`` wrote. For each, in processes of their own: a
+384 x 256 JPEG, decoding included, with the model loaded; a 12-megapixel JPEG, likewise, and the peak memory of its
+process; and ``vilaco detect`` of the small one from a standing start. ``VILACO_THREADS`` says how many cores (all by
+default). Times are the median of the runs; ``load_average`` says what else was running. Writes
 ``benchmarks/results/speed.json``.
 """
 
@@ -30,6 +30,7 @@ from vilaco.files import write_atomically
 from vilaco.images import encode_jpeg
 from vilaco.localizer import Localizer
 from vilaco.runtimes.onnx import ExportedModel, OnnxRuntime, thread_count
+from vilaco.weights import find_model
 
 RESULT = Path(__file__).parent / "results" / "speed.json"
 SMALL, LARGE = (256, 384), (3000, 4000)
@@ -98,19 +99,20 @@ def rows(exported: ExportedModel, model: Path, small: Path, large: Path) -> dict
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Speed of exported models.")
-    parser.add_argument("models", nargs="+", type=Path)
+    parser.add_argument("models", nargs="+")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--runs", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        return measure(options.models[0], options.measure, options.runs)
+        return measure(Path(options.models[0]), options.measure, options.runs)
+    found = [find_model(model).folder for model in options.models]
     with tempfile.TemporaryDirectory() as folder:
         small, large = Path(folder, "small.jpg"), Path(folder, "large.jpg")
         make_photo(small, SMALL)
         make_photo(large, LARGE)
-        models = {model.name: rows(OnnxRuntime.load(model).exported, model, small, large) for model in options.models}
+        models = {model.name: rows(OnnxRuntime.load(model).exported, model, small, large) for model in found}
     result = {
-        "command": "python benchmarks/speed.py " + " ".join(model.name for model in options.models),
+        "command": "python benchmarks/speed.py " + " ".join(model.name for model in found),
         "cpu": cpu_name(),
         "threads": thread_count(),
         "load_average": round(os.getloadavg()[0], 2),
