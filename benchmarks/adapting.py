@@ -219,11 +219,12 @@ def main() -> None:
     words += ["--short"] * arguments.short + [word for setting in arguments.settings for word in ("--set", setting)]
     command = shlex.join(["python", "benchmarks/adapting.py", "DATA", *words])
     assert recipe.self_training is not None
+    weights = Localizer.load(SHIPPED).fingerprint[:12]
     text = f"""# Adapting the shipped model to kinds of forgery it has not seen
 
     {command}
 
-Encoder `embedded`, model `{SHIPPED}`. {PILE} authentic and {PILE} tampered pictures to adapt with, image labels only,
+Encoder `embedded`, model `{SHIPPED}`, weights {weights}. {PILE} authentic and {PILE} tampered pictures to adapt with, image labels only,
 {recipe.self_training.round.steps} steps; judged on {photos.judged} other authentic pictures and their tampered twins,
 of other scenes. The adapted models are calibrated on {photos.calibrating} authentic photos. P-F1 and I-AUC by profile
 `wscl`, pixel AUC per tampered image, then the mean; in brackets bootstrap 95% intervals over images. Found and false
