@@ -11,8 +11,7 @@ stored and at 0.75x re-saved at JPEG 80.
 2. Rounds of self-training from there with the image labels of casia1_dev, in two folds by scene.
 3. From scratch: the photos forged from.
 
-``--free-photos`` holds the photographs among those that scikit-image and Debian's packages gnome-backgrounds,
-mate-backgrounds, plasma-workspace-wallpapers and ukui-wallpapers bring; without it that row is left out.
+``--free-photos`` holds what ``free_photos.py`` gathers; without it that row is left out.
 
 Needs the forged stage that ``shipped_model.py`` trains. Takes up under ``--runs`` what is done, and may be stopped.
 Writes ``ablation.csv`` and ``ablation.md`` to ``benchmarks/results/``.
@@ -265,48 +264,34 @@ def main() -> None:
     parser.add_argument("--forged", type=Path, default=Path("runs/shipped_model/seed 0/forged_on/model"))
     parser.add_argument("--runs", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes that train and evaluate")
-    parser.add_argument("--without-rounds", action="store_true", help="leave out the second table, the slowest")
     arguments = parser.parse_args()
     places = Places(arguments.data, arguments.free_photos, arguments.forged, arguments.runs)
 
-    rounds = {} if arguments.without_rounds else ROUNDS
     photo_sets = [name for name, variant in PHOTO_SETS.items() if arguments.free_photos or variant.photos != "free"]
     records = read_dataset(places.data / USERS)
     scenes = set(sorted({str(group_key(record)) for record in records})[::5])
     judged = [record for record in records if str(group_key(record)) in scenes]
     rows: dict[str, Row] = {
         **{name: partial(row_without_real, name, places) for name in [*PARTS, *photo_sets]},
-        **{name: partial(row_out_of_fold, name, places) for name in rounds},
+        **{name: partial(row_out_of_fold, name, places) for name in ROUNDS},
     }
     os.environ["OMP_NUM_THREADS"] = "1"  # read by the processes to come
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
         first = [pool.submit(train_without_real, name, places) for name in [*PARTS, *photo_sets]]
         for future in first:
             future.result()
-        second = [pool.submit(train_fold, name, fold, places) for name in rounds for fold in (0, 1)]
+        second = [pool.submit(train_fold, name, fold, places) for name in ROUNDS for fold in (0, 1)]
         for future in second:
             future.result()
-        cells = pool.map(background_cell, [rows[name] for name in rounds], [judged] * len(rounds))
-        backgrounds = dict(zip(rounds, cells, strict=True))
+        cells = pool.map(background_cell, [rows[name] for name in ROUNDS], [judged] * len(ROUNDS))
+        backgrounds = dict(zip(ROUNDS, cells, strict=True))
     pairs = [(row, USERS) for row in rows]
     reports = measure(rows, {USERS: judged}, pairs, places.runs, jobs=arguments.jobs, files=FILES)
     save_figures(reports.values(), "ablation")
     tampered = sum(record.label for record in judged)
-    command = "python benchmarks/ablation.py DATA --free-photos FOLDER" + ("" if rounds else " --without-rounds")
-    self_training = ""
-    if rounds:
-        self_training = f"""## Self-training
-
-From the first table's models, {STEPS} steps a round on casia1_dev with image labels, out of fold by scene.
-*Image labels alone* starts from nothing and takes {SCRATCH_STEPS} steps. *As stored*: real images are neither re-sized
-nor re-saved in training. Background AUC: of the image score on crops without the forgery; .5 is wanted.
-
-{table(list(rounds), reports, backgrounds)}
-
-"""
     text = f"""# Ablations of recipe `default`
 
-`{command}`. Encoder `embedded`. Judged on
+`python benchmarks/ablation.py DATA --free-photos FOLDER`. Encoder `embedded`. Judged on
 every fifth scene of casia1_dev, {tampered} tampered and {len(judged) - tampered} authentic images, as stored / at 0.75x
 and JPEG 80. Rows
 compare within their table; one seed but where said. Intervals are in `ablation.csv`; on so few images they are wide.
@@ -318,7 +303,15 @@ does the whole. No image of casia1_dev was seen.
 
 {table(list(PARTS), reports, {})}
 
-{self_training}## Photos forged from
+## Self-training
+
+From the first table's models, {STEPS} steps a round on casia1_dev with image labels, out of fold by scene.
+*Image labels alone* starts from nothing and takes {SCRATCH_STEPS} steps. *As stored*: real images are neither re-sized
+nor re-saved in training. Background AUC: of the image score on crops without the forgery; .5 is wanted.
+
+{table(list(ROUNDS), reports, backgrounds)}
+
+## Photos forged from
 
 From scratch, {SCRATCH_STEPS} steps. Photos of free licence are too few to calibrate on as well.
 

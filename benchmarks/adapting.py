@@ -224,11 +224,11 @@ def main() -> None:
 
     {command}
 
-Encoder `embedded`, model `{SHIPPED}`, weights {weights}. {PILE} authentic and {PILE} tampered pictures to adapt with, image labels only,
-{recipe.self_training.round.steps} steps; judged on {photos.judged} other authentic pictures and their tampered twins,
-of other scenes. The adapted models are calibrated on {photos.calibrating} authentic photos. P-F1 and I-AUC by profile
-`wscl`, pixel AUC per tampered image, then the mean; in brackets bootstrap 95% intervals over images. Found and false
-alarms: tampered and authentic pictures called tampered at each model's own threshold.
+Encoder `embedded`, model `{SHIPPED}`, weights {weights}. {PILE} authentic and {PILE} tampered pictures to adapt with,
+image labels only, {recipe.self_training.round.steps} steps; judged on {photos.judged} other authentic pictures and
+their tampered twins, of other scenes. The adapted models are calibrated on {photos.calibrating} authentic photos. P-F1
+and I-AUC by profile `wscl`, pixel AUC per tampered image, then the mean; in brackets bootstrap 95% intervals over
+images. Found and false alarms: tampered and authentic pictures called tampered at each model's own threshold.
 """
     for data, of_set in reports.items():
         text += f"\n## {data}\n\n" + "\n".join(table(of_set, models)) + "\n"
