@@ -31,7 +31,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  $(BIN)/pip install -q $(addprefix --extra-index-url ,$(TORCH_INDEX)) "torch==$(TORCH)+cpu" 2>/dev/null \
 	  || { echo "    no CPU build found, taking the default one"; $(BIN)/pip install -q "torch==$(TORCH)"; }; fi
 	@echo "==> installing vilaco and what it needs"
-	@$(BIN)/pip install -q -c constraints.txt -e '.[train,report,serve,scan,ray,heif,dev]'
+	@$(BIN)/pip install -q -c constraints.txt -e '.[train,report,serve,scan,ray,heif,docs,dev]'
 	@touch $(INSTALLED)
 
 demo: install
@@ -47,7 +47,6 @@ check: install
 	$(PYTEST)
 
 docs: install
-	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs site
 	@echo "guides and API reference: site/index.html"
 
