@@ -210,15 +210,17 @@ def test_while_a_photo_waits_the_focus_stays(visit: Visit, tmp_path: Path) -> No
 
 
 def test_a_photo_that_the_service_forgot_is_called_gone(visit: Visit, tmp_path: Path, client: httpx2.Client) -> None:
-    files = several(tmp_path, 4)
-    jobs: list[dict[str, Any]] = []
-    visit.page.on("response", lambda answer: jobs.append(answer.json()) if answer.request.method == "POST" else None)
-    visit.choose(*files)
-    while not any(job["photos"][0]["name"] == files[-1].name for job in jobs):
-        visit.page.wait_for_timeout(10)
-    client.delete(f"/v1/jobs/{jobs[-1]['id']}").raise_for_status()
+    [file] = several(tmp_path, 1)
+
+    def forget_before_the_page_knows(route: Any) -> None:
+        answer = route.fetch()
+        client.delete(f"/v1/jobs/{answer.json()['id']}").raise_for_status()
+        route.fulfill(response=answer)
+
+    visit.page.route("**/v1/jobs", forget_before_the_page_knows)
+    visit.choose(file)
     visit.wait_until_done()
-    visit.page.get_by_role("button", name=files[-1].name).click()
+    visit.page.get_by_role("button", name=file.name).click()
     assert "This photo is gone from the service: there is no such job" in visit.page.text_content("#detail")
     assert "is gone from the service" in visit.page.text_content(".item[aria-current=true] .state")
 
