@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from rich.progress import track
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -226,10 +227,11 @@ def main() -> None:
     pairs = [(row, USERS) for row in rows] + [(model, name) for name in OTHERS for model in models]
     reports = measure(rows, datasets, pairs, runs, jobs=arguments.jobs, files=CHANGES)
     save_figures(reports.values(), "shipped_model")
-    text = """# The shipped models
+    trained_on = "a GPU" if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
+    text = f"""# The shipped models
 
-`python benchmarks/shipped_model.py DATA --free-photos FOLDER`. Encoder `embedded`; self-made forgeries only, no image
-of the sets seen. Seed 0: the course of `research`, whose seed is 1, from another one. Two rounds on: self-trained from
+`python benchmarks/shipped_model.py DATA --free-photos FOLDER`, on {trained_on}. Encoder `embedded`; self-made forgeries
+only, no image of the sets seen. Seed 0: the course of `research`, whose seed is 1, from another one. Two rounds on: self-trained from
 there on casia1_dev with image labels, each scene judged by the model that has not seen it. P-F1, I-F1 and I-AUC by
 profile `wscl`, pixel AUC per tampered image, then the mean; in brackets bootstrap 95% intervals over images.
 """
