@@ -231,9 +231,10 @@ def main() -> None:
     text = f"""# The shipped models
 
 `python benchmarks/shipped_model.py DATA --free-photos FOLDER`, on {trained_on}. Encoder `embedded`; self-made forgeries
-only, no image of the sets seen. Seed 0: the course of `research`, whose seed is 1, from another one. Two rounds on: self-trained from
-there on casia1_dev with image labels, each scene judged by the model that has not seen it. P-F1, I-F1 and I-AUC by
-profile `wscl`, pixel AUC per tampered image, then the mean; in brackets bootstrap 95% intervals over images.
+only, no image of the sets seen. Seed 0: the course of `research`, whose seed is 1, from another one. Two rounds on:
+self-trained from there on casia1_dev with image labels, each scene judged by the model that has not seen it. P-F1, I-F1
+and I-AUC by profile `wscl`, pixel AUC per tampered image, then the mean; in brackets bootstrap 95% intervals over
+images.
 """
     text += "\n" + "\n".join(summary_table(reports)) + "\n"
     for name in datasets:
