@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vilaco.scan.similar import similar_groups
+from vilaco.similar import similar_groups
 
 
 def slow_groups(values: list[int], max_distance: int) -> set[frozenset[int]]:

@@ -1,7 +1,8 @@
 """What all commands share: exit codes, messages and progress on stderr, results on stdout."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
@@ -61,6 +62,15 @@ def progress_bar() -> "Progress":
         transient=True,
         redirect_stdout=False,
     )
+
+
+def tell_segmentations(folders: Sequence[Path]) -> None:
+    """A line on stderr for each folder of segmentations: how many files of which kind."""
+    from vilaco.data.forge.segments import kinds_in
+
+    for folder in folders:
+        kinds = kinds_in(folder)
+        note(f"{folder}: " + (", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "no segmentations"))
 
 
 def track(items: Iterable[T], description: str = "images") -> Iterator[T]:

@@ -11,9 +11,11 @@ import typer
 from vilaco.cli import console
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from vilaco.data.pool import Look
     from vilaco.data.verify_report import SplitReport, VerifyReport
+    from vilaco.errors import ImageError
 
 app = typer.Typer(no_args_is_help=True, help="Data sets: check, convert, split; forge new ones.")
 
@@ -151,7 +153,9 @@ def forge(
     out: Path = typer.Option(..., "--out", "-o", help="Folder for the data set; new or empty."),
     count: int = typer.Option(500, "--count", "-n", min=1, help="Pictures to make, both labels together."),
     seed: int = typer.Option(0, min=0, help="Fixes every picture, whatever the number of workers."),
-    segments: Path | None = typer.Option(None, help="BSDS500 segmentations (.mat) to take shapes from."),
+    segments: list[Path] = typer.Option(
+        [], help="Folder of segmentations to take shapes from: BSDS500's .mat, class maps as .mat or .png. Repeatable."
+    ),
     tampered_share: float | None = typer.Option(None, help="Share of forgeries; half by default."),
     size: str | None = typer.Option(None, help="Size of every picture, WIDTHxHEIGHT, e.g. 384x256."),
     workers: int | None = typer.Option(None, min=1, help="Processes; one a core by default."),
@@ -172,6 +176,7 @@ def forge(
     from vilaco.data.forge import forge_dataset
     from vilaco.files import find_images
 
+    console.tell_segmentations(segments)
     found = [image.path for image in find_images(photos)]
     pixels = _height_width(size)
     with console.progress_bar() as progress:
@@ -207,6 +212,80 @@ def forge(
     if summary.unreadable:
         for path, reason in summary.unreadable.items():
             console.note(f"skipped: {path}: {reason}")
+        raise typer.Exit(console.EXIT_SOME_FAILED)
+
+
+@app.command()
+def pool(
+    roots: list[Path] = typer.Argument(help="Folders of sources: ROOT/SOURCE/...", show_default=False),
+    out: Path = typer.Option(..., "--out", "-o", help="The list to write (CSV)."),
+    sources: list[str] = typer.Option(
+        ...,
+        "--source",
+        "-s",
+        help="A source to take; of photos alike, that of the source named first stays. Repeatable.",
+    ),
+    against: list[Path] = typer.Option(
+        [], help="A folder of pictures that models are judged on; what looks like one is left out. Repeatable."
+    ),
+    every: list[str] = typer.Option([], help="SOURCE=N: take every Nth, of video frames. Repeatable."),
+    terms: list[str] = typer.Option([], help="SOURCE=WORDS: its terms, where no photos.csv says them. Repeatable."),
+    scenes: list[str] = typer.Option([], "--scene", help="A source whose photos show one scene. Repeatable."),
+    seed: int = typer.Option(0, min=0, help="Fixes, with the groups' names, which side each is on."),
+) -> None:
+    """Gather authentic photos into a pool to train from: readable, no two alike, none that models are judged on.
+
+    A root may hold photos.csv (path, source, terms, group). Whole groups go to training (90%), forged validation (5%)
+    or calibration (5%). The list has each photo's hash and terms, and can be committed; photos stay where they are.
+    Exit code 3 says that some could not be read.
+
+    Examples:
+
+        vilaco data pool photos/ --source holiday --source street --out pool.csv
+
+        vilaco data pool photos/ -s drives --every drives=4 --terms drives=research --against casia1/ --out pool.csv
+    """
+    console.require("train", "imagehash")
+    from concurrent.futures import ProcessPoolExecutor
+
+    from vilaco.data.pool import build_pool, look_at, pool_table, write_pool
+    from vilaco.errors import ConfigError
+
+    def pairs(given: list[str], option: str) -> dict[str, str]:
+        if wrong := next((text for text in given if "=" not in text), None):
+            raise ConfigError(f"{option} must be SOURCE=..., got '{wrong}'")
+        return dict(text.split("=", 1) for text in given)
+
+    thinned = pairs(every, "--every")
+    if wrong := next((number for number in thinned.values() if not number.isdecimal() or not int(number)), None):
+        raise ConfigError(f"--every must be SOURCE=N with N from 1 up, got '{wrong}'")
+    with console.progress_bar() as progress, ProcessPoolExecutor() as processes:
+
+        def look(files: Sequence[Path]) -> Iterator[Look | ImageError]:
+            task = progress.add_task("photos", total=len(files))
+            for seen in processes.map(look_at, files, chunksize=16):
+                progress.advance(task)
+                yield seen
+
+        report = build_pool(
+            roots,
+            sources=sources,
+            against=against,
+            every={source: int(number) for source, number in thinned.items()},
+            terms=pairs(terms, "--terms"),
+            scenes=scenes,
+            seed=seed,
+            look=look,
+        )
+    write_pool(report.photos, out)
+    typer.echo(pool_table(report.photos))
+    typer.echo(
+        f"{out}: {len(report.photos)} photos; left out: {report.alike} alike, {report.judged} like pictures that are "
+        f"judged on, {report.small} too small, {report.thinned} thinned, {len(report.unreadable)} unreadable"
+    )
+    if report.unreadable:
+        for error in report.unreadable:
+            console.note(f"skipped: {error} [{error.code}]")
         raise typer.Exit(console.EXIT_SOME_FAILED)
 
 

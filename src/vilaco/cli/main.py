@@ -13,6 +13,7 @@ from vilaco import __version__
 from vilaco.cli import console, data
 from vilaco.cli.audit import audit
 from vilaco.cli.calibrate import calibrate
+from vilaco.cli.course import course
 from vilaco.cli.detect import detect
 from vilaco.cli.evaluate import evaluate
 from vilaco.cli.export import export
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command()(detect)
 app.command()(scan)
 app.command()(train)
+app.command()(course)
 app.command()(calibrate)
 app.command()(evaluate)
 app.command()(robustness)

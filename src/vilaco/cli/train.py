@@ -33,8 +33,10 @@ def train(
     photos: list[Path] = typer.Option(
         [], "--photos", help="More authentic photos to forge from (recipes that forge). Repeatable."
     ),
-    segments: Path | None = typer.Option(
-        None, "--segments", help="Human segmentations of photos, BSDS500's .mat files: shapes for forgeries."
+    segments: list[Path] = typer.Option(
+        [],
+        "--segments",
+        help="Folder of segmentations, shapes for forgeries: BSDS500's .mat, class maps as .mat or .png. Repeatable.",
     ),
     start_from: str | None = typer.Option(
         None, "--from", help="Start from this model in place of the first stage (recipes that forge)."
@@ -77,6 +79,7 @@ def train(
     checked = load_recipe(chosen, overrides=settings, without=without)
     if checked.self_training is None and (photos or segments or start_from):
         raise ConfigError(f"--photos, --segments and --from are for recipes that forge; {checked.name} does not")
+    console.tell_segmentations(segments)
     records = read_subset(data, subset)
     chosen_data = [str(data), *(["--subset", subset] if subset else [])]
     go_on = f"interrupted; go on with: {shlex.join(['vilaco', 'train', *chosen_data, '--out', str(out), '--resume'])}"

@@ -1,8 +1,8 @@
-"""Training examples of two kinds in one stream: forgeries made on the spot, and the user's own images.
+"""Pictures to learn from, a batch at a time: forgeries made from authentic photos, and the user's own images.
 
-Forged examples come with their mask, which the forge knows because it drew it. Real images come with their label, and
+Forged pictures come with their mask, which the forge knows because it drew it. Real images come with their label, and
 in rounds of self-training with a pseudo-mask that an earlier model drew; :class:`WeakRecord` has no mask field. All
-examples of a batch have one size, so that real images are re-scaled as freely as forged ones.
+pictures of a batch have one size, so that real images are re-scaled as freely as forged ones.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from vilaco.data.forge import ForgeConfig, PhotoPool, make_example
 from vilaco.data.forge.config import Share, Weight
 from vilaco.data.loading import WeakRecord
-from vilaco.data.records import TAMPERED
+from vilaco.data.records import AUTHENTIC, TAMPERED
 from vilaco.images import load_photo, resave_jpeg, resize_pixels
 from vilaco.matching import self_matches
 
@@ -31,15 +31,19 @@ Side = Annotated[int, Field(ge=64, multiple_of=8)]
 
 
 class StreamForgeConfig(ForgeConfig):
-    """How forgeries are drawn where a network is to learn from them; ``size`` is the batch's, see ``sizes``."""
+    """How forgeries are drawn where a network is to learn from them; ``size`` and labels are the batch's."""
 
-    tampered_share: Share = 0.75
-    """An authentic example teaches less: most of a forged one is authentic too."""
+    max_side: Annotated[int, Field(ge=64)] = 8192
+    """Camera originals are cut at their own scale as well as shrunk: a model must know the pixels of both."""
     copy_move: Weight = 0.36
     splice: Weight = 0.42
     removal: Weight = 0.1
     retouch: Weight = 0.09
     text: Weight = 0.03
+    small_share: Share = 0.2
+    max_area: Share = 0.4
+    more_edits_share: Share = 0.1
+    webp_share: Share = 0.08
 
     @field_validator("size")
     @classmethod
@@ -50,7 +54,7 @@ class StreamForgeConfig(ForgeConfig):
 
 
 class StreamConfig(BaseModel):
-    """How the examples of a batch are drawn."""
+    """How the pictures of a batch are drawn."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -69,9 +73,105 @@ class StreamConfig(BaseModel):
         (320, 320),
         (320, 480),
     )
+    twin_share: float = Field(0.375, ge=0, le=0.5)
+    """Of the forged pictures of a batch: the same views through the same histories, left authentic."""
     real_share: float = Field(0.5, ge=0, le=1)  # of each batch, where real images are trained on
     resave_share: float = Field(0.75, ge=0, le=1)  # of the real images that are saved as JPEG once more
     forge: StreamForgeConfig = StreamForgeConfig()
+
+    def size(self, rng: np.random.Generator) -> tuple[int, int]:
+        """Draw the size of a batch's pictures, (height, width)."""
+        return self.sizes[int(rng.integers(len(self.sizes)))]
+
+
+@dataclass(frozen=True)
+class PictureBatch:
+    """Pictures of one size.
+
+    Attributes:
+        pixels: RGB, ``(B, 3, H, W)`` uint8.
+        matches: From :func:`vilaco.matching.self_matches`, ``(B, 5, H / 8, W / 8)`` float32.
+        mask: 0, 1 or 255, ``(B, H, W)`` uint8.
+        label: 1 tampered, 0 authentic, ``(B,)`` int64.
+        operations: What was done to each, ``""`` for authentic and real ones.
+        histories: What each went through, in words, steps separated by commas; ``""`` for real ones.
+    """
+
+    pixels: np.ndarray
+    matches: np.ndarray
+    mask: np.ndarray
+    label: np.ndarray
+    operations: tuple[str, ...]
+    histories: tuple[str, ...]
+
+
+class ForgedPictures:
+    """Batches of forgeries and their authentic twins; a batch's number alone fixes it.
+
+    Args:
+        photos: Authentic photos that forgeries are made from. All can be read: a picture drawn from the others would be
+            another one.
+        config: See :class:`StreamConfig`.
+        seed: Fixes everything together with a batch's number.
+        segments: Folders with segmentations of the photos, if any.
+        weights: How often each photo is a host, like ``photos``; alike if ``None``.
+    """
+
+    def __init__(
+        self,
+        photos: Sequence[Path],
+        *,
+        config: StreamConfig,
+        seed: int,
+        segments: Sequence[Path] = (),
+        weights: Sequence[float] | None = None,
+    ) -> None:
+        self.config, self.seed = config, seed
+        self.photos = PhotoPool(
+            photos,
+            segments=segments,
+            group_size=32,
+            max_side=config.forge.max_side,
+            cache_bytes=DECODED_BYTES,
+            must_read=True,
+        )
+        weight_of = dict(zip(map(Path, photos), weights or [1.0] * len(photos), strict=True))
+        self._ends = np.cumsum([weight_of[path] for path in self.photos.paths])
+
+    def batch(self, number: int, count: int) -> PictureBatch:
+        """Make a batch.
+
+        Args:
+            number: Which one.
+            count: Pictures in it; the last ``twin_share`` are authentic twins of the first.
+
+        Raises:
+            ImageError: If a photo cannot be read any more.
+        """
+        size = self.config.size(np.random.default_rng([self.seed, 0, number]))
+        config = self.config.forge.model_copy(update={"size": size})
+        forged = count - round(self.config.twin_share * count)
+        examples = []
+        for place in range(count):
+            rng = np.random.default_rng([self.seed, 1, number, place % forged])
+            label = TAMPERED if place < forged else AUTHENTIC
+            examples.append(make_example(self.photos, rng, config, host=self._draw_host(rng), label=label))
+        pixels = [example.pixels for example in examples]
+        return PictureBatch(
+            pixels=np.stack(pixels).transpose(0, 3, 1, 2).copy(),
+            matches=np.stack([self_matches(picture) for picture in pixels]),
+            mask=np.stack([example.mask for example in examples]).astype(np.uint8),
+            label=np.array([example.label for example in examples]),
+            operations=tuple(example.operation or "" for example in examples),
+            histories=tuple(", ".join(example.history) for example in examples),
+        )
+
+    def _draw_host(self, rng: np.random.Generator) -> int:
+        """A photo that can be used, drawn by weight."""
+        while True:
+            index = int(np.searchsorted(self._ends, rng.random() * self._ends[-1], side="right"))
+            if self.photos.pixels(index) is not None:
+                return index
 
 
 @dataclass(frozen=True)
@@ -88,76 +188,50 @@ class RealImage:
     pseudo_mask: np.ndarray | None = None
 
 
-class ForgedAndReal:
-    """Map-style data set of example number to tensors; the number alone fixes an example.
+class RealPictures:
+    """Batches of the user's images; a batch's number and its pictures' size fix it.
 
     Args:
-        photos: Authentic photos that forgeries are made from. All can be read: an example drawn from the others
-            would be another one.
-        real: The user's images; none at first.
-        view_size: Side of the squashed view, in pixels.
+        images: The images, of both labels.
         config: See :class:`StreamConfig`.
-        seed: Fixes everything together with the example's number.
-        segments: Human segmentations of the photos, if any.
+        seed: Fixes everything together with a batch's number.
     """
 
-    def __init__(
-        self,
-        photos: Sequence[Path],
-        real: Sequence[RealImage],
-        *,
-        view_size: int,
-        config: StreamConfig,
-        seed: int,
-        segments: Path | None = None,
-    ) -> None:
-        self.config, self.view_size, self.seed = config, view_size, seed
-        self.photos = PhotoPool(
-            photos,
-            segments=segments,
-            group_size=32,
-            max_side=config.forge.max_side,
-            cache_bytes=DECODED_BYTES,
-            must_read=True,
-        )
-        self.real: Mapping[tuple[bool, int], list[RealImage]] = _by_shape_and_label(real)
-        self.real_per_batch = round(config.real_share * config.batch_size) if real else 0
+    def __init__(self, images: Sequence[RealImage], *, config: StreamConfig, seed: int) -> None:
+        self.config, self.seed = config, seed
+        self.images: Mapping[tuple[bool, int], list[RealImage]] = _by_shape_and_label(images)
         self._decoded: dict[Path, np.ndarray] = {}
         self._decoded_bytes = 0
 
-    def __getitem__(self, number: int) -> dict[str, np.ndarray | int]:
-        """One example.
+    def batch(self, number: int, count: int, size: tuple[int, int]) -> PictureBatch:
+        """Draw a batch: labels 0 1 1 0, both of them on each of two devices.
 
-        Returns:
-            ``view`` (3, S, S) and ``pixels`` (3, H, W) uint8, ``matches`` (5, H / 8, W / 8) float32, ``mask`` (H, W)
-            uint8, ``label`` and ``real`` (0 or 1).
+        Args:
+            number: Which one.
+            count: Pictures in it.
+            size: Their height and width.
 
         Raises:
-            ImageError: If a file it is made of cannot be read any more.
+            ImageError: If an image cannot be read any more.
         """
-        step, place = divmod(number, self.config.batch_size)
-        size = self.config.sizes[int(np.random.default_rng([self.seed, 0, step]).integers(len(self.config.sizes)))]
-        rng = np.random.default_rng([self.seed, 1, number])
-        if place < self.real_per_batch:
-            label = (place + place // 2) % 2  # 0 1 1 0: both labels on each of two devices
-            pixels, mask, label = self._real(label, size, rng)
-        else:
-            config = self.config.forge.model_copy(update={"size": size})
-            example = make_example(self.photos, rng, config)
-            pixels, mask, label = example.pixels, example.mask.astype(np.uint8), example.label
-        return {
-            "view": resize_pixels(pixels, (self.view_size, self.view_size)).transpose(2, 0, 1).copy(),
-            "pixels": pixels.transpose(2, 0, 1).copy(),
-            "matches": self_matches(pixels),
-            "mask": mask,
-            "label": label,
-            "real": int(place < self.real_per_batch),
-        }
+        drawn = [
+            self._draw((place + place // 2) % 2, size, np.random.default_rng([self.seed, 2, number, place]))
+            for place in range(count)
+        ]
+        pixels, masks, labels = zip(*drawn, strict=True)
+        return PictureBatch(
+            pixels=np.stack(pixels).transpose(0, 3, 1, 2).copy(),
+            matches=np.stack([self_matches(picture) for picture in pixels]),
+            mask=np.stack(masks),
+            label=np.array(labels),
+            operations=("",) * count,
+            histories=("",) * count,
+        )
 
-    def _real(self, label: int, size: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
+    def _draw(self, label: int, size: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
         """A real image brought to ``size``, in a history drawn without a look at its label."""
         mask: np.ndarray
-        fitting = self.real.get((size[0] > size[1], label)) or self.real.get((size[0] <= size[1], label))
+        fitting = self.images.get((size[0] > size[1], label)) or self.images.get((size[0] <= size[1], label))
         assert fitting, "training has checked that both labels are there"
         image = fitting[int(rng.integers(len(fitting)))]
         pixels = self._pixels(image.record.path)
@@ -186,17 +260,6 @@ class ForgedAndReal:
             self._decoded[path] = pixels
             self._decoded_bytes += pixels.nbytes
         return pixels
-
-
-def batches(config: StreamConfig, *, first_step: int, steps: int, rank: int = 0, world: int = 1) -> list[list[int]]:
-    """Example numbers of each step's batch, for one of ``world`` devices.
-
-    Example:
-        >>> batches(StreamConfig(batch_size=4), first_step=1, steps=3)
-        [[4, 5, 6, 7], [8, 9, 10, 11]]
-    """
-    size = config.batch_size
-    return [list(range(step * size + rank, (step + 1) * size, world)) for step in range(first_step, steps)]
 
 
 def _crop_to_shape(

@@ -176,6 +176,20 @@ class BlockEvidence(nn.Module):
             parts.append(self._grid(residuals[2][:, 0], residuals[3][:, 0]))
         return torch.cat(parts, dim=1)
 
+    def flipped(self, measured: Tensor, *, across: bool, down: bool) -> Tensor:
+        """What the flipped picture would measure, but for first differences, which then lean the other way.
+
+        Args:
+            measured: From :meth:`forward`; the maps of kind ``grid`` are its last.
+            across: Left-right.
+            down: Upside down.
+        """
+        axes = [axis for axis, wanted in ((-1, across), (-2, down)) if wanted]
+        if "grid" not in self.kinds:
+            return measured.flip(axes)
+        others, columns, rows = measured.flip(axes).split([measured.shape[1] - 2 * BLOCK, BLOCK, BLOCK], dim=1)
+        return torch.cat([others, columns.flip(1) if across else columns, rows.flip(1) if down else rows], dim=1)
+
     def _ghosts(self, magnitudes: Tensor) -> Tensor:
         """Share of a quantisation step, 0 to 1/2, by which a block misses the steps' multiples, ``(B, 18, h, w)``.
 
@@ -240,7 +254,10 @@ class LearnedResiduals(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """RGB in [0, 255], ``(B, 3, 8h, 8w)``, to ``(B, fine, 2h, 2w)`` and ``(B, channels, h, w)``."""
         with torch.autocast(pixels.device.type, enabled=False):
-            residuals = self.high_pass(pixels).clamp(-TRUNCATION, TRUNCATION) / 4.0
+            residuals = self.high_pass(pixels)
+        if torch.is_autocast_enabled(pixels.device.type):  # the convolution below would take them so anyway
+            residuals = residuals.to(torch.get_autocast_dtype(pixels.device.type))
+        residuals = F.hardtanh(residuals, -TRUNCATION, TRUNCATION) / 4.0
         fine = F.gelu(self.to_quarter(F.gelu(self.to_half(residuals))))
         return fine, F.gelu(self.to_eighth(fine))
 
@@ -281,8 +298,17 @@ class FrontEnd(nn.Module):
         Returns:
             Features at 4 pixels a cell ``(B, fine_channels, 2h, 2w)`` and at 8 ``(B, channels, h, w)``.
         """
-        with torch.autocast(pixels.device.type, enabled=False):  # bfloat16 cannot tell grey level 200 from 201
+        with torch.autocast(pixels.device.type, enabled=False):  # bfloat16 would blur what a single grey level says
             measured = self.evidence(pixels)
+        return self.learn(measured, pixels)
+
+    def learn(self, measured: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Go on from the fixed measurements, which may have been made before.
+
+        Args:
+            measured: From :class:`BlockEvidence`, ``(B, M, h, w)``.
+            pixels: Those measured.
+        """
         cells = self.project(measured)
         if self.learned is None:
             batch, _, height, width = cells.shape

@@ -145,6 +145,22 @@ class ViLaCo(PatchNetwork):
         fine, cells = self.residuals.front_end(pad_to_blocks(pixels))
         return self.forward_patches(patch_features, size, self.native_features(fine, cells, matches))
 
+    def forward_measured(
+        self, tokens: Tensor, evidence: Tensor, pixels: Tensor, matches: Tensor | None
+    ) -> ViLaCoOutput:
+        """Go on from what never changes of a picture while the network learns.
+
+        Args:
+            tokens: The frozen encoder's patch features, ``(B, N, D)``.
+            evidence: The residual stream's fixed measurements, ``(B, M, h, w)``.
+            pixels: The stored pixels, whole blocks, ``(B, 3, 8h, 8w)``, float.
+            matches: From :func:`vilaco.matching.self_matches`, where the network asks for them.
+        """
+        assert self.residuals is not None, "only networks that read pixels measure them"
+        fine, cells = self.residuals.front_end.learn(evidence, pixels)
+        size = (pixels.shape[2], pixels.shape[3])
+        return self.forward_patches(tokens, size, self.native_features(fine, cells, matches))
+
     def native_features(self, fine: Tensor, cells: Tensor, matches: Tensor | None) -> NativeFeatures:
         """Go on from the residual stream's front end, whose features may have been made in tiles.
 

@@ -4,13 +4,18 @@ A model is ``model.onnx``. Where it reads the stored pixels, ``front_end.onnx`` 
 ``encoder.onnx`` over the whole picture squashed to a view, and ``model.onnx`` on from there. All take pixels as they
 are decoded; all that is computed from them lies in the graphs. Each carries one JSON text under the metadata key
 ``vilaco``: :class:`ExportedModel`.
+
+Models that come with the package share what is the same: the encoder's graph lies in the package once, and
+``model.onnx`` reads learned weights from the ``model.safetensors`` beside it.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -19,8 +24,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from vilaco.calibration import Calibration
 from vilaco.errors import ConfigError, ModelError
 from vilaco.matching import self_matches
-from vilaco.runtimes import ENCODER, FRONT_END, GRAPH, RuntimeOutput
+from vilaco.runtimes import ENCODER, FRONT_END, GRAPH, WEIGHTS, RuntimeOutput
 from vilaco.runtimes.tiles import fill_in_tiles
+from vilaco.weights import shared_encoder
+
+Facts = TypeVar("Facts", bound=BaseModel)
 
 METADATA_KEY = "vilaco"
 TILE = 256
@@ -46,6 +54,17 @@ class TiledFrontEnd(BaseModel):
     channels: dict[int, int]
 
 
+class ExportedEncoder(BaseModel):
+    """What the graph of a frozen encoder says about itself; :class:`ExportedModel` has the same fields."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    encoder_name: str
+    encoder_fingerprint: str
+    image_size: int
+    precision: Literal["float16", "int8"]
+
+
 class ExportedModel(BaseModel):
     """What an exported model says about itself.
 
@@ -61,6 +80,7 @@ class ExportedModel(BaseModel):
         precision: How the large weights are stored.
         preprocessing: In words, for those who run the graphs themselves.
         calibration: See :class:`~vilaco.calibration.Calibration`.
+        files_sha256: Hashes of files that the graph does not hold itself, by name; none where it is complete.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +96,7 @@ class ExportedModel(BaseModel):
     precision: Literal["float16", "int8"]
     preprocessing: str
     calibration: Calibration | None
+    files_sha256: dict[str, str] = {}
 
 
 class OnnxRuntime:
@@ -93,11 +114,18 @@ class OnnxRuntime:
 
     def __init__(self, files: Mapping[str, Path | bytes], *, threads: int | None = None) -> None:
         threads = threads or thread_count()
-        self._model, self.exported = _open(files, GRAPH, threads)
+        self._model, about = _open(_named(files, GRAPH), threads)
+        self.exported = _parse(ExportedModel, about, _named(files, GRAPH))
+        files = self._with_shared(files)
         self.reads_pixels = self.exported.front_end is not None
         if self.reads_pixels:
-            self._encoder = self._beside(files, ENCODER, threads)
-            self._front_end = self._beside(files, FRONT_END, threads=1)  # a tile a core
+            self._encoder, about = _open(_named(files, ENCODER), threads)
+            ours = ExportedEncoder.model_validate(self.exported.model_dump())
+            if _parse(ExportedEncoder, about, _named(files, ENCODER)) != ours:
+                raise ModelError(f"{_named(files, ENCODER)}: belongs to another {GRAPH}")
+            self._front_end, about = _open(_named(files, FRONT_END), threads=1)  # a tile a core
+            if _parse(ExportedModel, about, _named(files, FRONT_END)) != self.exported:
+                raise ModelError(f"{_named(files, FRONT_END)}: belongs to another {GRAPH}")
             self._pool = ThreadPoolExecutor(threads, thread_name_prefix="vilaco")
         self.image_size = self.exported.image_size
         self.fingerprint = self.exported.weights_sha256
@@ -110,13 +138,27 @@ class OnnxRuntime:
         beside = {name: folder / name for name in (ENCODER, FRONT_END) if (folder / name).is_file()}
         return cls({GRAPH: folder / GRAPH, **beside}, threads=threads)
 
-    def _beside(self, files: Mapping[str, Path | bytes], name: str, threads: int) -> onnxruntime.InferenceSession:
-        if name not in files:
-            raise ModelError(f"{_name(files, GRAPH)}: needs {name} beside it, which is missing")
-        session, its = _open(files, name, threads)
-        if its != self.exported:
-            raise ModelError(f"{_name(files, name)}: belongs to another {GRAPH}")
-        return session
+    def _with_shared(self, files: Mapping[str, Path | bytes]) -> Mapping[str, Path | bytes]:
+        """The files, and those that the graph refers to, each of which must be the very one.
+
+        Raises:
+            ModelError: Naming the one that is not.
+        """
+        graph, referred = files[GRAPH], self.exported.files_sha256
+        if referred and ENCODER not in files:
+            files = {**files, ENCODER: shared_encoder(self.exported.encoder_fingerprint)}
+        places = files if isinstance(graph, bytes) else {**files, WEIGHTS: graph.with_name(WEIGHTS)}
+        for name, wanted in referred.items():
+            file = _named(places, name)
+            try:
+                data = file.content if isinstance(file.content, bytes) else file.content.read_bytes()
+            except OSError as error:
+                raise ModelError(
+                    f"{file}: cannot be read ({error.strerror}); {_named(files, GRAPH)} needs it"
+                ) from None
+            if hashlib.sha256(data).hexdigest() != wanted:
+                raise ModelError(f"{file}: damaged, or not the file that {_named(files, GRAPH)} needs")
+        return files
 
     def __call__(self, views: np.ndarray, pixels: Sequence[np.ndarray]) -> RuntimeOutput:
         """Run on RGB images; see :class:`vilaco.runtimes.Runtime`."""
@@ -177,29 +219,50 @@ def thread_count() -> int:
     return int(asked)
 
 
-def _open(
-    files: Mapping[str, Path | bytes], name: str, threads: int
-) -> tuple[onnxruntime.InferenceSession, ExportedModel]:
+@dataclass(frozen=True)
+class _Named:
+    """A file or its bytes, and how to call it."""
+
+    name: str
+    content: Path | bytes
+
+    def __str__(self) -> str:
+        return self.name if isinstance(self.content, bytes) else str(self.content)
+
+
+def _named(files: Mapping[str, Path | bytes], name: str) -> _Named:
+    """A file of a model.
+
+    Raises:
+        ModelError: If it is missing.
+    """
+    if name not in files:
+        raise ModelError(f"{_named(files, GRAPH)}: needs {name} beside it, which is missing")
+    return _Named(name, files[name])
+
+
+def _open(file: _Named, threads: int) -> tuple[onnxruntime.InferenceSession, str]:
+    """Load a graph; with it, what it says about itself."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _ERRORS_ONLY
     options.enable_mem_pattern = False  # one block for all of a photo; saves no time, and costs a third more memory
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leaves idle cores to other programs
     try:
-        session = onnxruntime.InferenceSession(files[name], options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(file.content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own have no common base
         reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"{_name(files, name)}: ONNX Runtime cannot load it ({reason})") from None
+        raise ModelError(f"{file}: ONNX Runtime cannot load it ({reason})") from None
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:
-        raise ModelError(f"{_name(files, name)}: was not written by vilaco export")
+        raise ModelError(f"{file}: was not written by vilaco export")
+    return session, text
+
+
+def _parse(kind: type[Facts], text: str, file: _Named) -> Facts:
     try:
-        return session, ExportedModel.model_validate_json(text)
+        return kind.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        raise ModelError(f"{_name(files, name)}: its metadata does not fit, {field}: {first['msg']}") from None
-
-
-def _name(files: Mapping[str, Path | bytes], name: str) -> str:
-    return name if isinstance(files[name], bytes) else str(files[name])
+        raise ModelError(f"{file}: its metadata does not fit, {field}: {first['msg']}") from None

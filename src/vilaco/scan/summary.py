@@ -17,8 +17,8 @@ from markupsafe import Markup
 
 from vilaco.names import one_line
 from vilaco.scan.judge import ScanSettings
-from vilaco.scan.similar import MAX_DISTANCE, similar_groups
 from vilaco.scan.store import read_rows
+from vilaco.similar import MAX_DISTANCE, similar_groups
 
 MOST_SUSPICIOUS = 50
 SHOWN_GROUPS, SHOWN_OF_A_GROUP, NAMED_OF_A_GROUP = 20, 6, 100

@@ -1,5 +1,7 @@
 """Smaller and faster graphs: large weights stored as float16, convolutions computed in int8."""
 
+import json
+import struct
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -27,6 +29,54 @@ def store_as_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     del graph.node[:]
     graph.node.extend([*casts, *nodes])
     return model
+
+
+def refer_to_weights(model: onnx.ModelProto, file: bytes, name: str) -> int:
+    """Have a graph read the weights that a safetensors file holds from there, in place of holding them too.
+
+    A weight that the graph has transposed is read as it is and transposed when the graph is loaded.
+
+    Args:
+        model: After :func:`store_as_float16`; changed in place.
+        file: A safetensors file of float16 weights.
+        name: Its name, beside the graph's.
+
+    Returns:
+        Bytes that the graph no longer holds.
+    """
+    (length,) = struct.unpack_from("<Q", file)
+    places = json.loads(file[8 : 8 + length])
+    places.pop("__metadata__", None)
+    as_stored: dict[tuple[bytes, tuple[int, ...]], tuple[int, int]] = {}
+    transposed: dict[tuple[bytes, tuple[int, ...]], tuple[int, int]] = {}
+    for about in places.values():
+        start, end = (8 + length + offset for offset in about["data_offsets"])
+        values = np.frombuffer(file[start:end], np.float16).reshape(about["shape"])
+        as_stored[values.tobytes(), values.shape] = start, end
+        if values.ndim == 2:
+            transposed[values.T.tobytes(), values.T.shape] = start, end
+    graph, turns, moved = model.graph, [], 0
+    for weight in graph.initializer:
+        if weight.data_type != TensorProto.FLOAT16:
+            continue
+        key = numpy_helper.to_array(weight).tobytes(), tuple(weight.dims)
+        place = as_stored.get(key)
+        if place is None and key in transposed:
+            place, wanted = transposed[key], weight.name
+            weight.name = f"{wanted}.stored"
+            weight.dims[:] = reversed(weight.dims)
+            turns.append(helper.make_node("Transpose", [weight.name], [wanted], perm=[1, 0]))
+        if place is None:
+            continue
+        moved += len(weight.raw_data)
+        weight.ClearField("raw_data")
+        weight.data_location = TensorProto.EXTERNAL
+        for what, value in (("location", name), ("offset", place[0]), ("length", place[1] - place[0])):
+            weight.external_data.add(key=what, value=str(value))
+    nodes = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*turns, *nodes])
+    return moved
 
 
 def compute_in_int8(

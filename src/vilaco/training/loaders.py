@@ -5,7 +5,7 @@ error takes the place of its example, then of its batch, and is raised where the
 """
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import lightning as L
@@ -45,13 +45,24 @@ def _leave_interrupts_to_the_trainer(_worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def make_loader(examples: Examples, batches: Sequence[Sequence[Any]], *, num_workers: int) -> DataLoader:
+def whole(examples: Sequence[Any]) -> Any:
+    """The collation of examples that are batches already."""
+    return examples[0]
+
+
+def make_loader(
+    examples: Examples,
+    batches: Sequence[Sequence[Any]],
+    *,
+    num_workers: int,
+    collate: Callable[[Sequence[Any]], Any] = _collate,
+) -> DataLoader:
     """Loader of planned batches; one with an image that cannot be read is the `VilacoError` that says so."""
     return DataLoader(
         _ErrorsAsExamples(examples),
         batch_sampler=batches,  # type: ignore[arg-type]
         num_workers=num_workers,
-        collate_fn=_collate,
+        collate_fn=collate,
         worker_init_fn=_leave_interrupts_to_the_trainer,
     )
 

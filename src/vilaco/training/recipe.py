@@ -15,6 +15,7 @@ from vilaco.method.methods import MethodConfig, field_name
 from vilaco.method.objective import ObjectiveConfig
 from vilaco.method.self_forged import SelfForgedObjectiveConfig
 from vilaco.method.vilaco import ViLaCoConfig
+from vilaco.training.picture_store import StoreConfig
 from vilaco.training.stage import ForgedStageConfig, RoundConfig
 
 ABLATIONS: dict[str, tuple[str, ...]] = {
@@ -68,7 +69,8 @@ class SelfTrainingConfig(BaseModel):
     round: RoundConfig = RoundConfig()
     tampered_share: float = Field(0.06, gt=0, lt=1)  # of a tampered image's pixels, the highest ones: pseudo-tampered
     unknown_share: float = Field(0.08, ge=0, lt=1)  # the next ones, which count as neither
-    num_workers: int = Field(1, ge=0)  # processes that forge
+    store: StoreConfig | None = StoreConfig()  # pictures made ahead; null: on the spot, each used once
+    num_workers: int = Field(1, ge=0)  # processes that read pictures, or make them on the spot
 
 
 class Recipe(BaseModel):

@@ -1,23 +1,27 @@
 """One stage of training on self-made forgeries and the user's images: the Lightning side."""
 
 import signal
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from vilaco.data.forging import ForgedAndReal, batches
 from vilaco.errors import ImageError
 from vilaco.method.checkpoint import save_checkpoint
+from vilaco.method.network import Losses
 from vilaco.method.self_forged import SelfForgedObjectiveConfig, self_forged_losses
 from vilaco.method.vilaco import ViLaCo
 from vilaco.training.callbacks import LAST
-from vilaco.training.loaders import PlannedBatches, make_loader
+from vilaco.training.loaders import PlannedBatches, make_loader, whole
+from vilaco.training.makers import Makers
 from vilaco.training.stage import StageConfig
+from vilaco.training.stage_pictures import StagePictures
 
 
 class WeightAverage:
@@ -42,45 +46,115 @@ class SelfForgedModule(L.LightningModule):
 
     All randomness of a step follows from the seed and the step's number, so training goes on after an interruption as
     if nothing had happened.
+
+    On a CPU a step's batch is split into a part for each core, whose gradients are averaged: kernels of a small network
+    gain less from a second core than a second set of pictures does. Parts draw no random numbers, so a network with
+    dropout goes whole.
     """
 
     def __init__(self, model: ViLaCo, stage: StageConfig, objective: SelfForgedObjectiveConfig, *, seed: int) -> None:
         super().__init__()
+        self.automatic_optimization = False
         self.model, self.stage, self.objective, self.seed = model, stage, objective, seed
         self.average = WeightAverage(model, decay=stage.average_decay)
+        self._threads: ThreadPoolExecutor | None = None
+
+    def on_fit_start(self) -> None:
+        """Start a thread for each core that takes a part of a batch."""
+        modules = (module for name, module in self.model.named_modules() if not name.startswith("encoder."))
+        draws = any(isinstance(module, nn.Dropout) and module.p for module in modules)
+        if self.device.type == "cpu" and self.trainer.world_size == 1 and torch.get_num_threads() > 1 and not draws:
+            self._threads = ThreadPoolExecutor(
+                torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)
+            )
+
+    def on_fit_end(self) -> None:
+        """End the threads."""
+        if self._threads is not None:
+            self._threads.shutdown()
+            self._threads = None
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_index: int) -> None:
         """Seed dropout and patch drawing for this step."""
         torch.manual_seed((self.seed << 32) + self.global_step + 1)
 
-    def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
-        """One step: the network, then its objective in float32."""
-        output = self.model(batch["view"].float() / 255, batch["pixels"].float(), batch["matches"])
+    def training_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
+        """One step: forward and backward, clip, optimise, average."""
+        optimiser, schedule = self.optimizers(), self.lr_schedulers()
+        optimiser.zero_grad()  # type: ignore[union-attr]
+        measured = self._measured(batch)
+        if self._threads is None:
+            losses = self._losses(measured)
+            self.manual_backward(losses.total)
+            parts = losses.parts
+        else:
+            parts = self._backward_in_parts(measured, self._threads)
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.stage.gradient_clip)
+        optimiser.step()  # type: ignore[union-attr]
+        schedule.step()  # type: ignore[union-attr]
+        self.average.update(self.model)
+        for name, part in parts.items():
+            self.log(f"loss/{name}", part, prog_bar=True)
+
+    def _measured(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """A batch whose pictures are all measured: those made ahead are, the others (the first) come with a view."""
+        if "view" not in batch:
+            return batch
+        count = len(batch["view"])
+        assert self.model.residuals is not None
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+            evidence = self.model.residuals.front_end.evidence(batch["pixels"][:count].float())
+        tokens = self.model.encoder.encode_patches(batch["view"].float() / 255)
+        if "tokens" in batch:
+            tokens = torch.cat([tokens, batch["tokens"].to(tokens.dtype)])
+            evidence = torch.cat([evidence, batch["evidence"].to(evidence.dtype)])
+        return {**batch, "tokens": tokens, "evidence": evidence}
+
+    def _losses(self, batch: dict[str, Tensor]) -> Losses:
+        """The network, then its objective in float32."""
+        pixels = batch["pixels"].to(torch.float32, memory_format=torch.channels_last)
+        evidence = batch["evidence"].to(torch.float32, memory_format=torch.channels_last)
+        output = self.model.forward_measured(batch["tokens"].float(), evidence, pixels, batch["matches"].float())
         with torch.autocast(self.device.type, enabled=False):
-            losses = self_forged_losses(
+            return self_forged_losses(
                 output, batch["label"], batch["mask"], self.objective, progress=self.global_step / self.stage.steps
             )
-        for name, part in losses.parts.items():
-            self.log(f"loss/{name}", part, prog_bar=True)
-        return losses.total
 
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Step, then take the new weights into the average: callbacks at the end of a batch save both."""
-        super().optimizer_step(*args, **kwargs)
-        self.average.update(self.model)
+    def _backward_in_parts(self, batch: dict[str, Tensor], threads: ThreadPoolExecutor) -> dict[str, Tensor]:
+        """Gradients of the mean loss over parts of the batch, a thread each; the mean of each part's losses."""
+        weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+        tensors = {name: value for name, value in batch.items() if name != "view"}
+        count = min(torch.get_num_threads(), len(batch["label"]))
+
+        def one(part: int) -> tuple[Mapping[str, Tensor], Sequence[Tensor | None]]:
+            with self.trainer.precision_plugin.forward_context():
+                losses = self._losses({name: value[part::count] for name, value in tensors.items()})
+            return losses.parts, torch.autograd.grad(losses.total, weights, allow_unused=True)
+
+        done = list(threads.map(one, range(count)))
+        for weight, gradients in zip(weights, zip(*(gradients for _, gradients in done), strict=True), strict=True):
+            given = [gradient for gradient in gradients if gradient is not None]
+            weight.grad = torch.stack(given).sum(0).div_(count) if given else None
+        names = done[0][0]
+        return {name: torch.stack([parts[name].detach() for parts, _ in done]).mean() for name in names}
+
+    def predict(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Mask probabilities ``(B, H, W)`` and image scores ``(B,)`` of a measured batch, on the CPU."""
+        tensors = {name: value.to(self.device) for name, value in batch.items()}
+        pixels = tensors["pixels"].to(torch.float32, memory_format=torch.channels_last)
+        with self.trainer.precision_plugin.forward_context():
+            output = self.model.forward_measured(
+                tensors["tokens"].float(), tensors["evidence"].float(), pixels, tensors["matches"].float()
+            )
+        return output.localization_logits.float().sigmoid().cpu(), output.detection_scores.float().cpu()
 
     def configure_optimizers(self) -> Any:
-        """AdamW on everything but the frozen encoder; a linear way up, then a linear way down."""
+        """AdamW on everything but the frozen encoder; a way up, a plateau, and a linear way down."""
         parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        optimiser = torch.optim.AdamW(parameters, lr=self.stage.learning_rate, weight_decay=self.stage.weight_decay)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def _rate(self, step: int) -> float:
-        warmup, steps = self.stage.warmup_steps, self.stage.steps
-        if step < warmup:
-            return (step + 1) / warmup
-        return max(0.02, 1.0 - (step - warmup) / max(1, steps - warmup))
+        optimiser = torch.optim.AdamW(
+            parameters, lr=self.stage.learning_rate, weight_decay=self.stage.weight_decay, fused=True
+        )
+        return [optimiser], [torch.optim.lr_scheduler.LambdaLR(optimiser, self.stage.rate)]
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Trainable weights only: a checkpoint never holds the encoder."""
@@ -114,8 +188,12 @@ class SaveStage(L.Callback):
         with suppress(ValueError):  # only the main thread has signals
             signal.signal(signal.SIGINT, self._interrupt)
 
-    def _interrupt(self, *_: Any) -> None:
+    def end_early(self) -> None:
+        """End when the step in hand is done, as on Ctrl-C."""
         self.interrupted = True
+
+    def _interrupt(self, *_: Any) -> None:
+        self.end_early()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
@@ -139,23 +217,32 @@ class SaveStage(L.Callback):
             trainer.save_checkpoint(self.folder / LAST)
 
 
-class ForgedBatches(PlannedBatches):
+class StageBatches(PlannedBatches):
     """Loader of a stage, which goes on where the trainer is."""
 
-    def __init__(self, examples: ForgedAndReal, *, steps: int, num_workers: int) -> None:
+    def __init__(self, pictures: StagePictures, *, steps: int, num_workers: int) -> None:
         super().__init__()
-        self.examples, self.steps, self.num_workers = examples, steps, num_workers
+        self.pictures, self.steps, self.num_workers = pictures, steps, num_workers
 
     def train_dataloader(self) -> DataLoader:
         """The batches that are left."""
         assert self.trainer is not None
         loop: Any = self.trainer.fit_loop.epoch_loop
-        done = loop.global_step
-        left = batches(
-            self.examples.config,
-            first_step=done,
-            steps=self.steps,
-            rank=self.trainer.global_rank,
-            world=self.trainer.world_size,
-        )
-        return make_loader(self.examples, left, num_workers=self.num_workers)
+        self.pictures.rank, self.pictures.world = self.trainer.global_rank, self.trainer.world_size
+        left = [[step] for step in range(loop.global_step, self.steps)]
+        return make_loader(self.pictures, left, num_workers=self.num_workers, collate=whole)
+
+
+class KeepMade(L.Callback):
+    """Tell the makers which batches are wanted, at the start and as the training moves on."""
+
+    def __init__(self, makers: Makers, pictures: StagePictures) -> None:
+        self.makers, self.pictures = makers, pictures
+
+    def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
+        """Begin, or go on, where the trainer is."""
+        self.makers.want(self.pictures.plan.alive(trainer.global_step))
+
+    def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        """Move on."""
+        self.makers.want(self.pictures.plan.alive(trainer.global_step))

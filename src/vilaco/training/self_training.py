@@ -26,20 +26,21 @@ from rich.progress import Progress
 
 from vilaco import __version__
 from vilaco.data.forge import PhotoPool
-from vilaco.data.forging import AUTHENTIC_PIXEL, TAMPERED_PIXEL, UNKNOWN_PIXEL, ForgedAndReal, RealImage
+from vilaco.data.forging import AUTHENTIC_PIXEL, TAMPERED_PIXEL, UNKNOWN_PIXEL, RealImage
 from vilaco.data.loading import WeakRecord
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
 from vilaco.encoders import load_encoder
 from vilaco.encoders.base import VisionLanguageEncoder
-from vilaco.errors import ConfigError, DataError, ImageError, ModelError
+from vilaco.errors import ConfigError, DataError, ImageError
 from vilaco.evaluation.calibrate import calibrate, write_calibrated
 from vilaco.evaluation.image_metrics import ImageScores, image_auc
 from vilaco.images import load_photo
 from vilaco.localizer import Localizer
-from vilaco.method.checkpoint import CONFIG, load_checkpoint
+from vilaco.method.checkpoint import CONFIG
 from vilaco.method.vilaco import ViLaCo, ViLaCoConfig
 from vilaco.runtimes.torch import TorchRuntime
-from vilaco.training.callbacks import LAST, PREVIOUS, ProgressBar, StepLines, write_json
+from vilaco.training.callbacks import ProgressBar, StepLines, write_json
+from vilaco.training.makers import PictureSource
 from vilaco.training.recipe import Recipe, SelfTrainingConfig
 from vilaco.training.run import (
     RUN_FILE,
@@ -48,15 +49,14 @@ from vilaco.training.run import (
     check_same_images,
     images_sha256,
     is_first_process,
-    make_trainer,
     prepare_folder,
-    quiet_lightning,
     read_images,
     read_photos,
-    run_trainer,
     split_held_out,
 )
-from vilaco.training.self_forged import ForgedBatches, SaveStage, SelfForgedModule
+from vilaco.training.self_forged import SaveStage, SelfForgedModule
+from vilaco.training.stage_run import run_stage
+from vilaco.training.weights import take_up
 
 STAGES, SOURCES_FILE = "stages", "sources.json"
 
@@ -121,7 +121,7 @@ def train_by_forging(
     out: Path,
     *,
     photos: Sequence[Path] = (),
-    segments: Path | None = None,
+    segments: Sequence[Path] = (),
     start_from: Path | None = None,
     resume: bool = False,
     devices: int = 1,
@@ -137,7 +137,7 @@ def train_by_forging(
         recipe: The whole configuration; its ``self_training`` must be set.
         out: Run folder: ``model/``, ``stages/``, ``recipe.yaml``, ``run.json``, ``sources.json``.
         photos: More authentic photos to forge from.
-        segments: Human segmentations of some photos, for the shapes of forgeries.
+        segments: Folders of segmentations of some photos, for the shapes of forgeries.
         start_from: A model folder of the same network to start with, in place of the first stage.
         resume: Go on where the run in this folder stopped, with the photos, segments and model it began with.
         devices: GPUs, or CPU processes where there is no GPU, per node.
@@ -156,6 +156,8 @@ def train_by_forging(
     course = recipe.self_training
     assert course is not None, "callers choose by it"
     assert isinstance(recipe.model, ViLaCoConfig), "the recipe has checked this"
+    residuals = recipe.model.residuals
+    assert residuals is not None, "likewise"
     first = is_first_process()
     if first:
         prepare_folder(out, resume=resume)
@@ -183,7 +185,7 @@ def train_by_forging(
     hosts = [photo.path.absolute() for photo in forged]
     PhotoPool(hosts, segments=segments)  # says what is wrong with them before anything is written
     if start_from is not None:
-        _take_up(ViLaCo(recipe.model, encoder), start_from)  # likewise
+        take_up(ViLaCo(recipe.model, encoder), start_from)  # likewise
     if first and not resume:
         write_json(out / SOURCES_FILE, _sources(photos, segments, start_from))
         begin(out, recipe, facts)
@@ -203,32 +205,36 @@ def train_by_forging(
             task = progress.add_task("drawing pseudo-masks", total=len(keep))
             real = draw_pseudo_masks(teacher, keep, course, progress=partial(progress.advance, task))
         seed = settings.seed + 1000 * number
-        examples = ForgedAndReal(
-            hosts, real, view_size=recipe.model.image_size, config=course.stream, seed=seed + 1, segments=segments
-        )
         torch.manual_seed(settings.seed)
         model = ViLaCo(recipe.model, encoder)
         if previous is not None:
-            _take_up(model, previous)
-        module = SelfForgedModule(model, stage, course.objective, seed=seed)
-        loader = ForgedBatches(examples, steps=stage.steps, num_workers=course.num_workers)
-        last = folder / LAST
+            take_up(model, previous)
+        real_count = round(course.stream.real_share * course.stream.batch_size) if real else 0
+        source = PictureSource(
+            photos=tuple(hosts),
+            config=course.stream,
+            seed=seed + 1,
+            count=course.stream.batch_size - real_count,
+            encoder=recipe.model.encoder,
+            view_size=recipe.model.image_size,
+            kinds=residuals.kinds,
+            segments=tuple(segments),
+        )
         progress.stop()
-        with quiet_lightning():
-            trainer = make_trainer(
-                folder,
-                devices=devices,
-                num_nodes=num_nodes,
-                precision=settings.precision,
-                gradient_clip=stage.gradient_clip,
-                callbacks=[*shown, SaveStage(folder, {**facts, "stage": number})],
-                max_steps=stage.steps,
-            )
-            run_trainer(trainer, module, loader, resume_from=last if last.exists() else None)
-        if trainer.interrupted:
+        interrupted = run_stage(
+            folder,
+            SelfForgedModule(model, stage, course.objective, seed=seed),
+            source,
+            real=real,
+            store=course.store,
+            num_workers=course.num_workers,
+            devices=devices,
+            num_nodes=num_nodes,
+            precision=settings.precision,
+            callbacks=[*shown, SaveStage(folder, {**facts, "stage": number})],
+        )
+        if interrupted:
             return TrainingSummary(out / "model", None, None, skipped, interrupted=True)
-        for checkpoint in (last, folder / PREVIOUS):
-            checkpoint.unlink(missing_ok=True)
         previous = folder / "model"
     assert previous is not None
     validation_auc = None
@@ -269,31 +275,20 @@ def unlike(photos: Sequence[WeakRecord], others: Sequence[WeakRecord]) -> list[W
     return list(first_with.values())
 
 
-def _take_up(model: ViLaCo, folder: Path) -> None:
-    """Load the weights of a model folder into a network.
-
-    Raises:
-        ModelError: If the folder holds another network.
-    """
-    state, wanted = load_checkpoint(folder, model.encoder)[0].trainable_state(), model.trainable_state()
-    for name in sorted(state.keys() | wanted.keys()):
-        if name not in state or name not in wanted or state[name].shape != wanted[name].shape:
-            raise ModelError(f"{folder}: not the recipe's network; they differ in {name}")
-    model.load_trainable_state(state)
-
-
-def _sources(photos: Sequence[Path], segments: Path | None, start_from: Path | None) -> dict[str, Any]:
+def _sources(photos: Sequence[Path], segments: Sequence[Path], start_from: Path | None) -> dict[str, Any]:
     """What a run is made from besides its data, for a resume; it is not part of the model."""
-    folders = {"segments": segments, "start_from": start_from}
-    absolute = {name: None if path is None else str(path.absolute()) for name, path in folders.items()}
-    return {"photos": [str(path.absolute()) for path in photos], **absolute}
+    return {
+        "photos": [str(path.absolute()) for path in photos],
+        "segments": [str(path.absolute()) for path in segments],
+        "start_from": None if start_from is None else str(start_from.absolute()),
+    }
 
 
-def _read_sources(path: Path) -> tuple[list[Path], Path | None, Path | None]:
+def _read_sources(path: Path) -> tuple[list[Path], list[Path], Path | None]:
     """Photos, segments and model that :func:`_sources` wrote down."""
     kept = json.loads(path.read_bytes())
-    segments, start_from = (None if kept[name] is None else Path(kept[name]) for name in ("segments", "start_from"))
-    return [Path(photo) for photo in kept["photos"]], segments, start_from
+    start_from = None if kept["start_from"] is None else Path(kept["start_from"])
+    return [Path(photo) for photo in kept["photos"]], [Path(folder) for folder in kept["segments"]], start_from
 
 
 def _held_out_auc(localizer: Localizer, held_out: Sequence[WeakRecord], progress: Progress) -> float:

@@ -23,6 +23,11 @@ def shipped_models() -> list[ModelReference]:
     return [ModelReference(path.parent.name, path.parent) for path in sorted(home.glob("*/config.json"))]
 
 
+def shared_encoder(fingerprint: str) -> Path:
+    """Where the graph of a frozen encoder lies that several shipped models share."""
+    return Path(str(files(__package__))) / "encoders" / f"{fingerprint[:16]}.onnx"
+
+
 def find_model(name: str | Path = DEFAULT) -> ModelReference:
     """Find a model by name.
 

@@ -45,6 +45,11 @@ class ForgeConfig(BaseModel):
     """Areas are log-uniform between the two: small forgeries are the common ones."""
     max_removal_area: Share = 0.12
     """No fill looks real on more."""
+    small_share: Share = 0.0
+    """Of the shapes: small ones, log-uniform from ``smallest_area`` to ``min_area``, as insurers meet them."""
+    smallest_area: Share = 0.0003
+    more_edits_share: Share = 0.0
+    """Of the forged pictures: those with a second edit, and of these as many with a third."""
     segment_share: Share = 0.75
     """Of the shapes, where a human segmentation is at hand; the rest keeps clumsy selections in the set."""
 
@@ -85,11 +90,15 @@ class ForgeConfig(BaseModel):
     """Mostly down: that is what sites do; the factor is log-uniform."""
     web_save_share: Share = 0.4
     """Saved once more on the way, on the grid of the last crop and size."""
+    webp_share: Share = 0.0
+    """Saved as WebP on the way, in place of the web's JPEG: what many sites turn pictures into."""
     png_share: Share = 0.1
     """Finished pictures that are PNG; all others are JPEG."""
 
     @model_validator(mode="after")
     def _ranges_in_order(self) -> Self:
+        if not 0.0 < self.smallest_area < self.min_area:
+            raise ValueError("areas need 0 < smallest_area < min_area")
         if not 0.0 < self.min_area < min(self.max_area, self.max_removal_area) or self.max_area > 0.5:
             raise ValueError("areas need 0 < min_area < max_area <= 0.5 and max_removal_area above min_area")
         if self.copy_move + self.removal + self.retouch + self.text <= 0.0:

@@ -117,7 +117,7 @@ def forge_dataset(
     *,
     count: int,
     seed: int,
-    segments: Path | None = None,
+    segments: Sequence[Path] = (),
     tampered_share: float | None = None,
     size: tuple[int, int] | None = None,
     config: ForgeConfig | None = None,
@@ -146,8 +146,7 @@ def forge_dataset(
         out: The folder to write; new or empty.
         count: Pictures to make, both labels together.
         seed: Fixes every picture, whatever the number of workers.
-        segments: Folder of BSDS500 human segmentations, ``<stem of a photo>.mat``; otherwise all shapes are
-            random.
+        segments: Folders of segmentations, named like their photos; otherwise all shapes are random.
         tampered_share: Share of forgeries, exact to one picture; the config's if ``None``.
         size: (height, width) of every picture; the config's if ``None``.
         config: Probabilities and ranges; the defaults if ``None``.

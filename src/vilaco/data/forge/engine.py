@@ -24,6 +24,7 @@ MIN_CHANGED = 0.5
 forgery."""
 MIN_DIFFERENCE = 1.0
 """Least mean absolute difference within the mask, in grey levels."""
+MAX_EDITS = 3
 MIN_PIXELS = 24
 """Least mask pixels in the finished picture."""
 
@@ -149,7 +150,7 @@ def finish_example(
 ) -> Example:
     """Forge a scene, or leave it as it is, and send it through its history; ``rng`` draws the forgery alone."""
     host, history = scene.view.index, scene.history
-    forgery = forge(photos, scene.view, history, rng, config) if label == TAMPERED else None
+    forgery = _forge_more(photos, scene.view, history, rng, config) if label == TAMPERED else None
     encoded, suffix = history.publish(forgery.pixels if forgery else scene.view.pixels)
     return Example(
         encoded=encoded,
@@ -163,6 +164,19 @@ def finish_example(
         donor=forgery.donor if forgery else None,
         group=photos.group_of(host),
     )
+
+
+def _forge_more(
+    photos: PhotoPool, host: View, history: History, rng: np.random.Generator, config: ForgeConfig
+) -> Forgery:
+    """Forge a view, and for some go on forging what came out; the first edit names the forgery."""
+    forgery = forge(photos, host, history, rng, config)
+    edits = 1
+    while config.more_edits_share and edits < MAX_EDITS and rng.random() < config.more_edits_share:
+        more = forge(photos, replace(host, pixels=forgery.pixels), history, rng, config)
+        forgery = replace(forgery, pixels=more.pixels, mask=forgery.mask | more.mask)
+        edits += 1
+    return forgery
 
 
 def forge(photos: PhotoPool, host: View, history: History, rng: np.random.Generator, config: ForgeConfig) -> Forgery:

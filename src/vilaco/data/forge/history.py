@@ -43,6 +43,21 @@ class Jpeg:
 
 
 @dataclass(frozen=True)
+class Webp:
+    """One save as lossy WebP, whose chroma is always subsampled."""
+
+    quality: int
+
+    def save(self, pixels: np.ndarray) -> np.ndarray:
+        """What is left of ``(H, W, 3)`` uint8 RGB pixels after this save."""
+        bgr = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGR)
+        return decode(bytes(cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, self.quality])[1]))
+
+    def __str__(self) -> str:
+        return f"webp {self.quality}"
+
+
+@dataclass(frozen=True)
 class Edit:
     """One innocent edit of the whole picture; ``strength`` in [-1, 1], 0 for none. ``seed`` is for grain."""
 
@@ -66,7 +81,7 @@ class History:
         crop: Pixels cut off at top, bottom, left and right.
         size: (height, width) of the finished picture.
         method: Interpolation where ``size`` differs from what the crop leaves.
-        web_save: JPEG at the finished size.
+        web_save: JPEG or WebP at the finished size.
         final: The file: a JPEG, or ``None`` for PNG.
     """
 
@@ -77,7 +92,7 @@ class History:
     crop: tuple[int, int, int, int]
     size: tuple[int, int]
     method: str
-    web_save: Jpeg | None
+    web_save: Jpeg | Webp | None
     final: Jpeg | None
 
     @property
@@ -170,7 +185,9 @@ def draw_history(photo_size: tuple[int, int], rng: np.random.Generator, config: 
     if rng.random() < config.resize_share:
         factor = float(np.exp(rng.uniform(np.log(config.min_resize), np.log(config.max_resize))))
     method = pick(rng, tuple(METHODS), (0.35, 0.25, 0.3, 0.1))
-    web_save = _draw_jpeg(rng, 60, 96) if rng.random() < config.web_save_share else None
+    web_save: Jpeg | Webp | None = _draw_jpeg(rng, 60, 96) if rng.random() < config.web_save_share else None
+    if config.webp_share and rng.random() < config.webp_share:
+        web_save = Webp(int(rng.integers(60, 96)))
     final = (
         None if rng.random() < config.png_share else _draw_jpeg(rng, *((88, 100) if rng.random() < 0.5 else (60, 95)))
     )

@@ -1,7 +1,7 @@
 """The authentic photos that forgeries are made from: read once, kept in scenes, with their segmentations."""
 
 import os
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vilaco.data.forge.segments import read_segmentation
+from vilaco.data.forge.segments import ENDINGS, read_segmentation
 from vilaco.errors import DataError, ImageError
 from vilaco.images import load_photo, resize_pixels
 
@@ -27,7 +27,7 @@ class PhotoPool:
 
     Args:
         paths: Authentic photos; the order and repetitions do not matter.
-        segments: Folder with BSDS500 human segmentations, ``<stem of the photo>.mat``.
+        segments: Folders with segmentations, named like their photos (:func:`match_segments`).
         group_size: Photos in a group; ``None`` takes 8, or fewer where that would leave less than ten
             groups, at least 2.
         max_side: Photos are shrunk to this long side, in pixels.
@@ -35,14 +35,14 @@ class PhotoPool:
         must_read: Raise where a photo cannot be read, in place of leaving it out.
 
     Raises:
-        DataError: If there are no photos, or ``segments`` has no segmentation of any of them.
+        DataError: If there are no photos, or a folder of ``segments`` has no segmentation of any of them.
     """
 
     def __init__(
         self,
         paths: Sequence[Path],
         *,
-        segments: Path | None = None,
+        segments: Sequence[Path] = (),
         group_size: int | None = None,
         max_side: int = 1024,
         cache_bytes: int = 100 << 20,
@@ -57,7 +57,7 @@ class PhotoPool:
         if len(self.groups) > 1 and len(self.groups[-1]) == 1:  # a photo alone could not take part in a splice
             self.groups = (*self.groups[:-2], self.groups[-2] + self.groups[-1])
         self._group_of = {index: group for group, members in enumerate(self.groups) for index in members}
-        self._segments = _match_segments(self.paths, segments)
+        self._segments = match_segments(self.paths, segments)
         self._max_side = max_side
         self._cache_bytes = cache_bytes
         self._must_read = must_read
@@ -179,13 +179,37 @@ def draw_view(
     return View(index, part, (top / height, left / width, window_height / height, window_width / width))
 
 
-def _match_segments(paths: Sequence[Path], folder: Path | None) -> dict[int, Path]:
-    if folder is None:
-        return {}
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder of segmentations.")
-    files = {file.stem: file for file in sorted(folder.rglob("*.mat"), key=os.fspath)}
-    matched = {index: files[path.stem] for index, path in enumerate(paths) if path.stem in files}
-    if not matched:
-        raise DataError(f"{folder}: none of its {len(files)} .mat files is named like one of the photos.")
+def match_segments(paths: Sequence[Path], folders: Sequence[Path]) -> dict[int, Path]:
+    """Find the segmentation of each photo: the ``.mat`` or ``.png`` file of the same name.
+
+    Where folders were flattened into names (``photos__0001.jpg``), what follows the last ``__`` is the name, if it is
+    one photo's alone.
+
+    Args:
+        paths: The photos.
+        folders: Searched to the bottom; of two segmentations of a photo, the one of the later folder counts.
+
+    Returns:
+        Index of a photo to its segmentation.
+
+    Raises:
+        DataError: If a folder does not exist, or fits none of the photos.
+    """
+    names = Counter(_name(path) for path in paths)
+    photo_of = {_name(path): index for index, path in enumerate(paths) if names[_name(path)] == 1}
+    photo_of |= {path.stem: index for index, path in enumerate(paths)}
+    matched: dict[int, Path] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise DataError(f"{folder}: no such folder of segmentations.")
+        files = sorted((file for file in folder.rglob("*") if file.suffix.lower() in ENDINGS), key=os.fspath)
+        fitting = {photo_of.get(file.stem, photo_of.get(_name(file))): file for file in files}
+        fitting.pop(None, None)
+        if not fitting:
+            raise DataError(f"{folder}: none of its {len(files)} segmentations is named like one of the photos.")
+        matched |= {index: file for index, file in fitting.items() if index is not None}
     return matched
+
+
+def _name(path: Path) -> str:
+    return path.stem.rsplit("__", 1)[-1]

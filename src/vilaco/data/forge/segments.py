@@ -1,18 +1,25 @@
-"""Human segmentations of BSDS500 (Arbelaez et al. 2011), read from MATLAB's file format, level 5.
+"""Segmentations of photos, whose parts are the shapes of forgeries.
 
-Such a file holds one variable, ``groundTruth``: a cell array with a struct for each annotator, in it
-``Segmentation``, an image of segment numbers, and ``Boundaries``. A forgery wants one annotator's image, so
-unpacking stops there; and a worker process starts in half the time without ``scipy.io``.
+Three kinds are read, told apart by their content:
+
+* BSDS500's ``.mat`` (Arbelaez et al. 2011): one variable, ``groundTruth``, a cell array with a struct for each
+  annotator, in it ``Segmentation``, an image of segment numbers. A forgery wants one annotator's, so unpacking stops there.
+* class maps as ``.mat``: one variable, ``groundtruth``, with a class for each pixel, 0 for the background.
+* class maps as ``.png``: the grey levels, or palette entries, are classes.
+
+MATLAB's file format, level 5, is read here: a worker process starts in half the time without ``scipy.io``.
 """
 
 import io
 import math
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from vilaco.errors import DataError
 
@@ -25,12 +32,19 @@ NUMBERS = {1: "<i1", 2: "<u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4",
 """Data types of the format (its manual's table 1-1) that can hold segment numbers."""
 
 
+WHOLE_SHARE = 0.5
+"""Of the draws from a class map with a background: all classes count as one, a whole person in place of a sleeve."""
+
+ENDINGS = (".mat", ".png")
+BSDS500, CLASSES_MAT, CLASSES_PNG = "BSDS500 .mat", "class map .mat", "class map .png"
+
+
 def read_segmentation(path: Path, rng: np.random.Generator) -> np.ndarray:
-    """Read what one annotator, drawn at random, took for the parts of a photo.
+    """Read the parts of a photo: what one annotator, drawn at random, took for them, or its classes.
 
     Args:
-        path: A ``.mat`` file of BSDS500's ``groundTruth`` folder.
-        rng: Draws the annotator.
+        path: A ``.mat`` or ``.png`` file of one of the kinds above.
+        rng: Draws the annotator, or whether the classes of a ``.mat`` count as one whole.
 
     Returns:
         Segment numbers, ``(H, W)`` uint16.
@@ -39,20 +53,47 @@ def read_segmentation(path: Path, rng: np.random.Generator) -> np.ndarray:
         DataError: If the file is not such a file.
     """
     try:
-        return _read_segmentation(path.read_bytes(), rng)
+        kind, labels = _read(path, rng)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
     except (struct.error, zlib.error, KeyError, ValueError) as error:
-        raise DataError(f"{path}: not a BSDS500 segmentation ({type(error).__name__}: {error}).") from error
+        raise DataError(f"{path}: not a segmentation ({type(error).__name__}: {error}).") from error
+    if kind == CLASSES_MAT and rng.random() < WHOLE_SHARE:
+        labels = (labels > 0).astype(np.uint16)
+    return labels
 
 
-def _read_segmentation(file: bytes, rng: np.random.Generator) -> np.ndarray:
+def kinds_in(folder: Path) -> dict[str, int]:
+    """How many segmentations of which kind a folder holds; others of their endings are ``"unusable"``."""
+    kinds: Counter[str] = Counter()
+    for path in folder.rglob("*"):
+        if path.suffix.lower() in ENDINGS:
+            try:
+                kinds[_read(path, np.random.default_rng(0))[0]] += 1
+            except (OSError, struct.error, zlib.error, KeyError, ValueError):
+                kinds["unusable"] += 1
+    return dict(kinds)
+
+
+def _read(path: Path, rng: np.random.Generator) -> tuple[str, np.ndarray]:
+    file = path.read_bytes()
+    if path.suffix.lower() == ".png":
+        with Image.open(io.BytesIO(file)) as image:
+            if image.mode not in ("L", "P", "1", "I;16"):
+                raise ValueError(f"a class map has one channel, not mode {image.mode}")
+            return CLASSES_PNG, np.asarray(image).astype(np.uint16)
     kind, size = struct.unpack_from("<II", file, HEADER)
     body = file[HEADER + 8 : HEADER + 8 + size]
     read = _inflating(body) if kind == COMPRESSED else io.BytesIO(file[HEADER:]).read
-    people, name = _open_matrix(read)
+    shape, name = _open_matrix(read)
+    if name == b"groundtruth":
+        return CLASSES_MAT, _numbers(read, shape)
     if name != b"groundTruth":
         raise ValueError(f"the variable is called {name!r}")
+    return BSDS500, _of_one_annotator(read, shape, rng)
+
+
+def _of_one_annotator(read: Read, people: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     for _ in range(rng.integers(math.prod(people))):
         _element(read)
     _open_matrix(read)
@@ -61,7 +102,12 @@ def _read_segmentation(file: bytes, rng: np.random.Generator) -> np.ndarray:
     fields = [names[start : start + width].rstrip(b"\0") for start in range(0, len(names), width)]
     for _ in range(fields.index(b"Segmentation")):
         _element(read)
-    (height, columns), _ = _open_matrix(read)
+    return _numbers(read, _open_matrix(read)[0])
+
+
+def _numbers(read: Read, shape: tuple[int, ...]) -> np.ndarray:
+    """The content of a numeric matrix, column by column in the file, ``(H, W)`` uint16."""
+    height, columns = shape
     kind, data = _element(read)
     return np.frombuffer(data, NUMBERS[kind]).reshape(columns, height).T.astype(np.uint16)
 

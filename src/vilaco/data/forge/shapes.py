@@ -74,18 +74,21 @@ def draw_shape(
         labels: Segment numbers, ``(H, W)``, or ``None``.
         frame: Where the region may lie.
         rng: Random numbers.
-        config: Smallest area, and shares.
+        config: Smallest areas, and shares.
         max_area: Largest area as a share of the frame.
 
     Returns:
-        The region, within ``frame``, its area between ``min_area`` and ``max_area`` of the frame
-        as far as it fits.
+        The region, within ``frame``, its area between ``min_area`` and ``max_area`` of the frame (or, for
+        ``small_share`` of them, between ``smallest_area`` and ``min_area``) as far as it fits.
     """
+    min_area = config.min_area
+    if config.small_share and rng.random() < config.small_share:
+        min_area, max_area = config.smallest_area, config.min_area
     if labels is not None and rng.random() < config.segment_share:
-        shape = _segment(labels, frame, rng, config.min_area, max_area)
+        shape = _segment(labels, frame, rng, min_area, max_area)
         if shape is not None:
             return shape
-    area = np.exp(rng.uniform(np.log(config.min_area), np.log(max_area)))
+    area = np.exp(rng.uniform(np.log(min_area), np.log(max_area)))
     return random_shape(frame, area * frame.height * frame.width, rng)
 
 
