@@ -1,6 +1,5 @@
-"""The stream of forged and real examples: fixed by its numbers, one size a batch, masks that stay with their pixels."""
+"""Batches of forged and real pictures: fixed by their numbers, of one size, masks that stay with their pixels."""
 
-import itertools
 from pathlib import Path
 
 import cv2
@@ -10,9 +9,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from vilaco.data import forging
-from vilaco.data.forging import ForgedAndReal, RealImage, StreamConfig, batches, load_upright
+from vilaco.data.forging import ForgedPictures, PictureBatch, RealImage, RealPictures, StreamConfig, load_upright
 from vilaco.data.loading import WeakRecord
-from vilaco.images import resize_pixels
 from vilaco.matching import self_matches
 
 SIZES = ((64, 96), (96, 64))
@@ -60,113 +58,133 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> list[RealImage]:
     return images
 
 
-def make_stream(photos: list[Path], real: list[RealImage], seed: int = 3, **changes: object) -> ForgedAndReal:
-    return ForgedAndReal(photos, real, view_size=32, config=stream_config(**changes), seed=seed)
+def forged_pictures(photos: list[Path], seed: int = 3, **changes: object) -> ForgedPictures:
+    return ForgedPictures(photos, config=stream_config(**changes), seed=seed)
 
 
-def test_a_number_fixes_its_example_whatever_came_before(photos: list[Path], real: list[RealImage]) -> None:
-    forward, backward = make_stream(photos, real), make_stream(photos, real)
-    numbers = [0, 1, 5, 8, 15, 70]
-    first = {number: forward[number] for number in numbers}
-    second = {number: backward[number] for number in reversed(numbers)}
-    for number in numbers:
-        for name, value in first[number].items():
-            np.testing.assert_array_equal(value, second[number][name])
-    other = make_stream(photos, real, seed=4)
-    assert any(not np.array_equal(first[number]["pixels"], other[number]["pixels"]) for number in numbers)
+def real_pictures(real: list[RealImage], seed: int = 3, **changes: object) -> RealPictures:
+    return RealPictures(real, config=stream_config(**changes), seed=seed)
 
 
-def test_a_batch_has_one_size_and_its_examples_agree_with_their_masks(
-    photos: list[Path], real: list[RealImage]
-) -> None:
-    stream, sizes = make_stream(photos, real), set()
-    for numbers in batches(stream.config, first_step=0, steps=6):
-        examples = [stream[number] for number in numbers]
-        shapes = {example["pixels"].shape for example in examples}
-        assert len(shapes) == 1
-        sizes |= {shape[1:] for shape in shapes}
-        assert [example["real"] for example in examples] == [1, 1, 1, 1, 0, 0, 0, 0]
-        assert [example["label"] for example in examples[:4]] == [0, 1, 1, 0]  # as many of each
-        for example in examples:
-            assert example["pixels"].dtype == example["view"].dtype == example["mask"].dtype == np.uint8
-            assert example["mask"].shape == example["pixels"].shape[1:]
-            expected = resize_pixels(example["pixels"].transpose(1, 2, 0), (32, 32)).transpose(2, 0, 1)
-            np.testing.assert_array_equal(example["view"], expected)
-            assert (example["mask"] == 1).any() <= example["label"]  # the crop of a 70 x 400 image may miss its forgery
-            if not example["real"]:
-                assert (example["mask"] == 1).any() == example["label"]
-                assert set(np.unique(example["mask"])) <= {0, 1}  # of a forgery all is known
-            stored = example["pixels"].transpose(1, 2, 0)
-            np.testing.assert_array_equal(example["matches"], self_matches(stored))
-            assert example["matches"].shape == (5, stored.shape[0] // 8, stored.shape[1] // 8)
+def assert_same(first: PictureBatch, second: PictureBatch) -> None:
+    for name in ("pixels", "matches", "mask", "label"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+    assert (first.operations, first.histories) == (second.operations, second.histories)
+
+
+def test_a_number_fixes_its_batch_whatever_came_before(photos: list[Path], real: list[RealImage]) -> None:
+    numbers = [0, 1, 5, 8]
+    forward, backward, other = forged_pictures(photos), forged_pictures(photos), forged_pictures(photos, seed=4)
+    first = {number: forward.batch(number, 4) for number in numbers}
+    for number in reversed(numbers):
+        assert_same(first[number], backward.batch(number, 4))
+    assert any(not np.array_equal(first[n].pixels, other.batch(n, 4).pixels) for n in numbers)
+    drawn, again = real_pictures(real), real_pictures(real)
+    expected = {number: drawn.batch(number, 4, (64, 96)) for number in numbers}
+    for number in reversed(numbers):
+        assert_same(expected[number], again.batch(number, 4, (64, 96)))
+
+
+def test_a_forged_batch_has_one_size_and_its_last_pictures_are_twins_of_its_first(photos: list[Path]) -> None:
+    forge, sizes = forged_pictures(photos), set()
+    for number in range(6):
+        batch = forge.batch(number, 8)
+        sizes.add(batch.mask.shape[1:])
+        assert batch.pixels.shape == (8, 3, *batch.mask.shape[1:])
+        assert batch.pixels.dtype == batch.mask.dtype == np.uint8
+        assert batch.label.tolist() == [1, 1, 1, 1, 1, 0, 0, 0]  # 0.375 of eight
+        assert set(np.unique(batch.mask)) <= {0, 1}  # of a forgery all is known
+        for index in range(8):
+            stored = batch.pixels[index].transpose(1, 2, 0)
+            assert (batch.mask[index] == 1).any() == batch.label[index] == bool(batch.operations[index])
+            np.testing.assert_array_equal(batch.matches[index], self_matches(stored))
+            assert batch.matches[index].shape == (5, stored.shape[0] // 8, stored.shape[1] // 8)
+        for twin in range(3):
+            forged, authentic = batch.pixels[twin].astype(int), batch.pixels[5 + twin].astype(int)
+            assert batch.histories[twin] == batch.histories[5 + twin]
+            inside = batch.mask[twin] == 1
+            change = np.abs(forged - authentic).max(axis=0)
+            assert change[inside].mean() > 2 * change[~inside].mean()  # saved again, blocks beside it move a little
     assert sizes == set(SIZES)
 
 
-def test_without_real_images_all_are_forged_at_the_wanted_share(photos: list[Path]) -> None:
-    stream = make_stream(photos, [])
-    examples = [stream[number] for number in range(80)]
-    assert not any(example["real"] for example in examples)
-    share = np.mean([example["label"] for example in examples])
-    assert 0.6 < share < 0.9  # three in four; 80 draws stray by .05
+def test_hosts_are_drawn_by_weight(photos: list[Path]) -> None:
+    alone = ForgedPictures(photos, config=stream_config(), seed=0, weights=[0, 0, 1, 0, 0])
+    rng = np.random.default_rng(0)
+    assert {alone.photos.paths[alone._draw_host(rng)] for _ in range(20)} == {photos[2]}
+    shared = ForgedPictures(photos, config=stream_config(), seed=0, weights=[3, 0, 1, 0, 0])
+    drawn = [shared._draw_host(rng) for _ in range(400)]
+    assert set(drawn) == {0, 2}
+    assert 0.68 < np.mean([index == 0 for index in drawn]) < 0.82
 
 
-def test_authentic_images_are_authentic_everywhere_and_undrawn_tampered_ones_unknown(
-    photos: list[Path], real: list[RealImage]
-) -> None:
-    undrawn = [RealImage(image.record) for image in real]
-    stream = make_stream(photos, undrawn)
-    for step in range(4):
-        assert not stream[8 * step]["mask"].any()
-        assert (stream[8 * step + 1]["mask"] == 255).all()
-    lied = [RealImage(image.record, np.ones((2, 2), np.uint8)) for image in real]
-    assert not make_stream(photos, lied)[0]["mask"].any()  # an authentic image's pseudo-mask is not looked at
+def test_a_real_batch_has_the_size_asked_for_and_both_labels(real: list[RealImage]) -> None:
+    pictures = real_pictures(real)
+    for number, size in enumerate([(64, 96), (96, 64), (64, 64)]):
+        batch = pictures.batch(number, 4, size)
+        assert batch.pixels.shape == (4, 3, *size)
+        assert batch.label.tolist() == [0, 1, 1, 0]
+        for index in range(4):
+            assert (batch.mask[index] == 1).any() <= batch.label[index]  # a crop of 70 x 400 may miss its forgery
+            np.testing.assert_array_equal(batch.matches[index], self_matches(batch.pixels[index].transpose(1, 2, 0)))
+
+
+def test_authentic_images_are_authentic_everywhere_and_undrawn_tampered_ones_unknown(real: list[RealImage]) -> None:
+    undrawn = real_pictures([RealImage(image.record) for image in real])
+    for number in range(4):
+        masks = undrawn.batch(number, 4, (64, 96)).mask
+        assert not masks[0].any()
+        assert (masks[1] == 255).all()
+    lied = real_pictures([RealImage(image.record, np.ones((2, 2), np.uint8)) for image in real])
+    assert not lied.batch(0, 4, (64, 96)).mask[0].any()  # an authentic image's pseudo-mask is not looked at
 
 
 @pytest.mark.parametrize("resave_share", [0.0, 1.0])
 def test_pseudo_masks_follow_their_pixels_through_crop_flip_and_resize(
-    photos: list[Path], real: list[RealImage], resave_share: float
+    real: list[RealImage], resave_share: float
 ) -> None:
-    stream = make_stream(photos, real, resave_share=resave_share)
+    pictures = real_pictures(real, resave_share=resave_share)
     agreements = []
-    for step, place in itertools.product(range(30), (1, 2)):
-        example = stream[8 * step + place]
-        red = is_red(example["pixels"].transpose(1, 2, 0))
-        agreements.append((red == (example["mask"] == 1)).mean())
+    for number in range(30):
+        batch = pictures.batch(number, 4, SIZES[number % 2])
+        for index in (1, 2):
+            red = is_red(batch.pixels[index].transpose(1, 2, 0))
+            agreements.append((red == (batch.mask[index] == 1)).mean())
     assert min(agreements) > 0.9  # at outlines half-size masks, nearest neighbours and 4:2:0 colours differ,
     assert np.mean(agreements) > 0.96  # and there are many in so small a picture
 
 
-def test_unknown_pixels_stay_unknown(photos: list[Path], real: list[RealImage]) -> None:
+def test_unknown_pixels_stay_unknown(real: list[RealImage]) -> None:
     tampered = [image for image in real if image.record.label]
     banded = []
     for image in tampered:
         mask = np.where(image.pseudo_mask == 1, 255, 0).astype(np.uint8)
         mask[:, ::8] = 1
         banded.append(RealImage(image.record, mask))
-    stream = make_stream(photos, [*banded, *(image for image in real if not image.record.label)], resave_share=0.0)
-    for step in range(8):
-        example = stream[8 * step + 1]
-        assert set(np.unique(example["mask"])) == {0, 1, 255}
+    pictures = real_pictures([*banded, *(image for image in real if not image.record.label)], resave_share=0.0)
+    for number in range(8):
+        assert set(np.unique(pictures.batch(number, 4, (64, 96)).mask[1])) == {0, 1, 255}
 
 
-def test_a_tampered_image_whose_forgery_the_crop_cuts_off_is_unknown(photos: list[Path], real: list[RealImage]) -> None:
+def test_a_tampered_image_whose_forgery_the_crop_cuts_off_is_unknown(real: list[RealImage]) -> None:
     nothing_left = [RealImage(i.record, np.zeros((5, 5), np.uint8)) for i in real if i.record.label]
-    stream = make_stream(photos, [*nothing_left, *(image for image in real if not image.record.label)])
-    assert (stream[1]["mask"] == 255).all()
-    assert (stream[0]["mask"] == 0).all()  # authentic
+    pictures = real_pictures([*nothing_left, *(image for image in real if not image.record.label)])
+    masks = pictures.batch(0, 4, (64, 96)).mask
+    assert (masks[1] == 255).all()
+    assert (masks[0] == 0).all()  # authentic
 
 
-def test_images_go_to_batches_of_their_own_shape_first(photos: list[Path], real: list[RealImage]) -> None:
+def test_images_go_to_batches_of_their_own_shape_first(real: list[RealImage]) -> None:
     wide = [image for image in real if image.record.path.stem[0] == "0"]  # 100 x 160, both labels
     for images in (real, wide):
-        stream = make_stream(photos, images)
-        for step in range(6):
-            example = stream[8 * step + 1]
-            assert example["mask"].shape in SIZES  # also where no image has that shape
-    assert set(make_stream(photos, real).real) == {(False, 0), (False, 1), (True, 0), (True, 1)}
+        pictures = real_pictures(images)
+        for number in range(6):
+            size = SIZES[number % 2]
+            assert pictures.batch(number, 4, size).mask.shape == (4, *size)  # also where no image has that shape
+    assert set(real_pictures(real).images) == {(False, 0), (False, 1), (True, 0), (True, 1)}
 
 
-def test_a_turned_photo_enters_upright_beside_its_mask(photos: list[Path], tmp_path: Path) -> None:
+def test_a_turned_photo_enters_upright_beside_its_mask(tmp_path: Path) -> None:
     pixels, mask = two_coloured(96, 64, 1)  # upright
     exif = Image.Exif()
     exif[0x0112] = 6  # turn 90 degrees clockwise to see it upright
@@ -174,43 +192,31 @@ def test_a_turned_photo_enters_upright_beside_its_mask(photos: list[Path], tmp_p
     Image.fromarray(np.rot90(pixels).copy()).save(path, exif=exif)
     np.testing.assert_array_equal(load_upright(path), pixels)
     images = [RealImage(WeakRecord(path, label, "x"), mask if label else None) for label in (0, 1)]
-    stream = make_stream(photos, images, sizes=((96, 64),), resave_share=0.0)
-    assert set(stream.real) == {(True, 0), (True, 1)}
-    for step in range(4):
-        example = stream[8 * step + 1]
-        np.testing.assert_array_equal(is_red(example["pixels"].transpose(1, 2, 0)), example["mask"] == 1)
+    pictures = real_pictures(images, resave_share=0.0)
+    assert set(pictures.images) == {(True, 0), (True, 1)}
+    for number in range(4):
+        batch = pictures.batch(number, 2, (96, 64))
+        np.testing.assert_array_equal(is_red(batch.pixels[1].transpose(1, 2, 0)), batch.mask[1] == 1)
 
 
 def test_few_decoded_images_are_kept_where_memory_is_short(
-    photos: list[Path], real: list[RealImage], monkeypatch: pytest.MonkeyPatch
+    real: list[RealImage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, numbers = make_stream(photos, real), [8 * step + place for step in range(4) for place in range(4)]
-    expected = [whole[number]["pixels"] for number in numbers]
+    whole = real_pictures(real)
+    expected = [whole.batch(number, 4, (64, 96)) for number in range(4)]
     monkeypatch.setattr(forging, "DECODED_BYTES", 100_000)
-    short = make_stream(photos, real)
-    for number, pixels in zip(numbers, expected, strict=True):
-        np.testing.assert_array_equal(short[number]["pixels"], pixels)
+    short = real_pictures(real)
+    for number, batch in enumerate(expected):
+        assert_same(short.batch(number, 4, (64, 96)), batch)
     assert sum(pixels.nbytes for pixels in short._decoded.values()) <= 100_000
     assert len(short._decoded) < len(whole._decoded)
 
 
 @pytest.mark.parametrize("size", [(1, 90), (500, 1), (3, 3)])
-def test_slivers_and_specks_are_enlarged(photos: list[Path], tmp_path: Path, size: tuple[int, int]) -> None:
+def test_slivers_and_specks_are_enlarged(tmp_path: Path, size: tuple[int, int]) -> None:
     Image.fromarray(np.full((*size, 3), 77, np.uint8)).save(tmp_path / "sliver.png")
     images = [RealImage(WeakRecord(tmp_path / "sliver.png", label, "x")) for label in (0, 1)]
-    stream = make_stream(photos, images, sizes=((64, 640), (640, 64)), batch_size=2)
-    assert stream[0]["pixels"].shape in ((3, 64, 640), (3, 640, 64))
-
-
-@pytest.mark.parametrize("world", [1, 2, 3, 8])
-def test_devices_share_every_batch_without_overlap(world: int) -> None:
-    config = stream_config()
-    parts = [batches(config, first_step=2, steps=6, rank=rank, world=world) for rank in range(world)]
-    for step in range(4):
-        together = sorted(number for part in parts for number in part[step])
-        assert together == list(range(8 * (step + 2), 8 * (step + 3)))
-    assert batches(config, first_step=4, steps=6) == batches(config, first_step=0, steps=6)[4:]  # where it stopped
-    assert batches(config, first_step=6, steps=6) == []
+    assert real_pictures(images).batch(0, 2, (64, 640)).pixels.shape == (2, 3, 64, 640)
 
 
 @pytest.mark.parametrize("wrong", [{"sizes": []}, {"sizes": [[100, 64]]}, {"sizes": [[56, 64]]}, {"real_share": 1.5}])

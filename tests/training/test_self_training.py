@@ -19,13 +19,13 @@ import yaml
 from safetensors.torch import load_file
 
 from pictures import make_photo
-from vilaco.data.forging import ForgedAndReal, StreamConfig
+from vilaco.data.forging import ForgedPictures, StreamConfig
 from vilaco.data.formats import read_dataset
 from vilaco.data.loading import weaken
 from vilaco.encoders import EncoderConfig, load_encoder
 from vilaco.encoders.base import VisionLanguageEncoder
 from vilaco.errors import ConfigError, DataError, ImageError, ModelError
-from vilaco.images import load_photo
+from vilaco.images import load_photo, resize_pixels
 from vilaco.localizer import Localizer
 from vilaco.method.checkpoint import save_checkpoint
 from vilaco.method.self_forged import SelfForgedObjectiveConfig, self_forged_losses
@@ -52,6 +52,7 @@ def tiny_settings(tiny_forensic: dict[str, Any], **changes: Any) -> list[str]:
         "self_training.stream.sizes": [[64, 96], [96, 64]],
         "self_training.rounds": 1,
         "self_training.num_workers": 0,
+        "self_training.store": None,
         "self_training.forged": {"steps": 3, "warmup_steps": 1, "save_every": 2},
         "self_training.round": {"steps": 3, "warmup_steps": 1, "save_every": 1, "learning_rate": 5e-4},
         **changes,
@@ -396,7 +397,7 @@ def test_what_cannot_begin_leaves_no_run_behind(
     with pytest.raises(ModelError, match=r"differ in copy_move\.compare\.weight"):
         train_by_forging(records, recipe, out, start_from=tmp_path / "other", encoder=encoder)
     with pytest.raises(DataError, match="no such folder of segmentations"):
-        train_by_forging(records, recipe, out, segments=tmp_path / "gone", encoder=encoder)
+        train_by_forging(records, recipe, out, segments=[tmp_path / "gone"], encoder=encoder)
     with pytest.raises(DataError, match="no tampered image"):
         train_by_forging([r for r in records if not r.label], recipe, out, encoder=encoder)
     assert not out.exists()
@@ -413,9 +414,9 @@ def test_held_out_photos_are_not_forged_from_even_where_given_again(
 ) -> None:
     hosts: list[tuple[Path, ...]] = []
     calibrating: list[Path] = []
-    build = ForgedAndReal.__init__
+    build = ForgedPictures.__init__
 
-    def spy(self: ForgedAndReal, photos: list[Path], *arguments: Any, **settings: Any) -> None:
+    def spy(self: ForgedPictures, photos: list[Path], *arguments: Any, **settings: Any) -> None:
         hosts.append(tuple(photos))
         build(self, photos, *arguments, **settings)
 
@@ -423,7 +424,7 @@ def test_held_out_photos_are_not_forged_from_even_where_given_again(
         calibrating.extend(photos)
         raise DataError("too few")
 
-    monkeypatch.setattr(ForgedAndReal, "__init__", spy)
+    monkeypatch.setattr(ForgedPictures, "__init__", spy)
     monkeypatch.setattr("vilaco.training.self_training.calibrate", calibrate)
     folder = piles / "authentic"
     if given_as == "another path":
@@ -515,30 +516,29 @@ def test_the_average_by_hand_and_wherever_the_network_goes(
     assert {value.device.type for value in average.weights.values()} == {"meta"}
 
 
-def test_the_rate_climbs_then_falls(tiny_forensic: dict[str, Any], encoder: VisionLanguageEncoder) -> None:
-    model = ViLaCo(ViLaCoConfig.model_validate(tiny_forensic), encoder)
-    module = SelfForgedModule(model, StageConfig(steps=14, warmup_steps=4), SelfForgedObjectiveConfig(), seed=0)
-    rates = [module._rate(step) for step in range(15)]
+def test_the_rate_climbs_stays_and_falls() -> None:
+    rates = [StageConfig(steps=14, warmup_steps=4).rate(step) for step in range(15)]
     np.testing.assert_allclose(rates[:6], [0.25, 0.5, 0.75, 1.0, 1.0, 0.9])
     np.testing.assert_allclose(rates[-2:], [0.1, 0.02])
+    flat = StageConfig(steps=14, warmup_steps=4, decay_share=0.4)
+    np.testing.assert_allclose([flat.rate(step) for step in (4, 9, 10, 12, 13)], [1.0, 1.0, 1.0, 0.5, 0.25])
 
 
 def test_eight_forgeries_are_overfitted(
     piles: Path, tiny_forensic: dict[str, Any], encoder: VisionLanguageEncoder
 ) -> None:
-    stream = ForgedAndReal(
+    forge = ForgedPictures(
         sorted((piles / "authentic").iterdir()),
-        [],
-        view_size=64,
         config=StreamConfig.model_validate(
-            {"batch_size": 8, "sizes": [[64, 96]], "forge": {"tampered_share": 1.0, "min_area": 0.05}}
+            {"batch_size": 8, "sizes": [[64, 96]], "twin_share": 0.0, "forge": {"min_area": 0.05, "small_share": 0.0}}
         ),
         seed=1,
     )
-    examples = [stream[number] for number in range(8)]
-    view, pixels, matches, mask = (
-        torch.stack([torch.from_numpy(e[name]) for e in examples]) for name in ("view", "pixels", "matches", "mask")
+    batch = forge.batch(0, 8)
+    view = torch.from_numpy(
+        np.stack([resize_pixels(p.transpose(1, 2, 0), (64, 64)).transpose(2, 0, 1) for p in batch.pixels])
     )
+    pixels, matches, mask = (torch.from_numpy(array) for array in (batch.pixels, batch.matches, batch.mask))
     torch.manual_seed(0)
     model = ViLaCo(ViLaCoConfig.model_validate(tiny_forensic), encoder)
     frozen = {name: value.clone() for name, value in encoder.state_dict().items()}

@@ -73,9 +73,11 @@ class LearnablePrompt(nn.Module):
     def text_features(self, encoder: VisionLanguageEncoder) -> Tensor:
         """F_raw_T: the prompts through the frozen text encoder, shape ``(T, D)``.
 
-        No image changes it, so at inference (evaluation mode, no gradients) it is computed once.
+        No image changes it, so it is computed once where the context does not learn: at inference (evaluation mode, no
+        gradients), or where it was frozen.
         """
-        if self.training or torch.is_grad_enabled():
+        learns = self.context is not None and self.context.requires_grad
+        if learns and (self.training or torch.is_grad_enabled()):
             return encoder.encode_prompts(self())
         if self._known is None:
             self._known = encoder.encode_prompts(self())

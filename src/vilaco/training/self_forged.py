@@ -56,6 +56,8 @@ class SelfForgedModule(L.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.model, self.stage, self.objective, self.seed = model, stage, objective, seed
+        for name in stage.frozen:
+            model.get_submodule(name).requires_grad_(False)
         self.average = WeightAverage(model, decay=stage.average_decay)
         self._threads: ThreadPoolExecutor | None = None
 

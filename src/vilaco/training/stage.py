@@ -18,6 +18,7 @@ class StageConfig(BaseModel):
     gradient_clip: float = Field(1.0, gt=0)
     average_decay: float = Field(0.99, ge=0, lt=1)  # of the weight average, which is what is saved
     save_every: int = Field(100, ge=1)  # steps
+    frozen: tuple[str, ...] = ()  # parts of the network, by their names in it, that stay as the stage finds them
 
     def rate(self, step: int) -> float:
         """Share of the learning rate at a step: a linear way up, a plateau, a linear way down to a fiftieth.
