@@ -1,9 +1,9 @@
 """A training pool: which photos a model may learn from, which judge its training, and which calibrate it.
 
-Photos lie in folders of sources, ``ROOT/SOURCE/...``. Those that cannot be read, that look like one before them, or
-like a picture of a set that models are judged on, are left out and counted. The rest are dealt out by group, so that one
-person's photos, or one scene's, are on one side. The result is a list with hashes and terms that can be committed: the
-photos themselves never are.
+Photos lie in folders of sources, ``ROOT/SOURCE/...``. Those that cannot be read, that look like one before them or
+like a picture of a set that models are judged on, are left out and counted. The rest are dealt out by group, so that
+one person's photos, or one scene's, are on one side. The result is a list with hashes and terms that can be committed;
+the photos themselves never are.
 """
 
 import csv

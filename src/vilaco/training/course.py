@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rich.progress import Progress
 
 from vilaco import __version__
+from vilaco.data.forge.photos import has_segments
 from vilaco.data.forging import StreamConfig
 from vilaco.data.pool import PoolPhoto, find_photo, read_pool
 from vilaco.encoders import load_encoder
@@ -136,6 +137,9 @@ def run_course(
     progress = progress or Progress(disable=True)
     photos = _chosen(course, read_pool(pool), pool)
     _check_same_course(course, out)
+    curve = Curve(out)
+    if curve.rows and curve.rows[-1]["step"] == course.stage.steps and not (out / LAST).exists():
+        return CourseSummary(out, out / BEST, curve.rows[-1], interrupted=False)
     begun = (out / LAST).exists()
     encoder = load_encoder(course.model.encoder).to("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(course.seed)
@@ -208,7 +212,7 @@ class Report(L.Callback):
             self._tell(trainer)
         if step % self.course.validation.every == 0 or step == self.course.stage.steps:
             self._validate(trainer, module)
-        if self.until is not None and time.monotonic() > self.until:
+        if self.until is not None and time.monotonic() > self.until and step < self.course.stage.steps:
             self.saver.end_early()
 
     def _tell(self, trainer: L.Trainer) -> None:
@@ -275,15 +279,17 @@ def _source(course: Course, photos: Sequence[PoolPhoto], roots: Sequence[Path], 
     elif validating:  # every kind counts alike
         weights = tuple(1.0 / counts[photo.source] for photo in photos)
     assert course.model.residuals is not None
+    paths = tuple(find_photo(photo, roots) for photo in photos)
+    folders = [folder for name in course.segments for root in roots if (folder := root / name).is_dir()]
     return PictureSource(
-        photos=tuple(find_photo(photo, roots) for photo in photos),
+        photos=paths,
         config=stream,
         seed=seed,
         count=stream.batch_size,
         encoder=course.model.encoder,
         view_size=course.model.image_size,
         kinds=course.model.residuals.kinds,
-        segments=tuple(folder for name in course.segments for root in roots if (folder := root / name).is_dir()),
+        segments=tuple(folder for folder in folders if not validating or has_segments(paths, folder)),
         weights=weights,
     )
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from vilaco.errors import ImageError
+from vilaco.errors import ConfigError, ImageError
 from vilaco.method.checkpoint import save_checkpoint
 from vilaco.method.network import Losses
 from vilaco.method.self_forged import SelfForgedObjectiveConfig, self_forged_losses
@@ -37,8 +37,9 @@ class WeightAverage:
         """Take up the weights of one more step; the first steps are forgotten faster."""
         self.updates += 1
         share = 1.0 - min(self.decay, (1.0 + self.updates) / (10.0 + self.updates))
-        for name, value in model.trainable_state().items():
-            self.weights[name] = self.weights[name].to(value.device).lerp_(value.float(), share)
+        now = {name: value.float() for name, value in model.trainable_state().items()}
+        self.weights = {name: self.weights[name].to(value.device) for name, value in now.items()}
+        torch._foreach_lerp_(list(self.weights.values()), list(now.values()), share)
 
 
 class SelfForgedModule(L.LightningModule):
@@ -56,9 +57,13 @@ class SelfForgedModule(L.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.model, self.stage, self.objective, self.seed = model, stage, objective, seed
+        parts = dict(model.named_modules())
         for name in stage.frozen:
-            model.get_submodule(name).requires_grad_(False)
+            if name not in parts:
+                raise ConfigError(f"frozen: the network has no {name}")
+            parts[name].requires_grad_(False)
         self.average = WeightAverage(model, decay=stage.average_decay)
+        self.cores = 1
         self._threads: ThreadPoolExecutor | None = None
 
     def on_fit_start(self) -> None:
@@ -66,15 +71,16 @@ class SelfForgedModule(L.LightningModule):
         modules = (module for name, module in self.model.named_modules() if not name.startswith("encoder."))
         draws = any(isinstance(module, nn.Dropout) and module.p for module in modules)
         if self.device.type == "cpu" and self.trainer.world_size == 1 and torch.get_num_threads() > 1 and not draws:
-            self._threads = ThreadPoolExecutor(
-                torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)
-            )
+            self.cores = torch.get_num_threads()
+            self._threads = ThreadPoolExecutor(self.cores, initializer=torch.set_num_threads, initargs=(1,))
+            torch.set_num_threads(1)  # what is left beside the parts is small, and waits for no second core
 
-    def on_fit_end(self) -> None:
-        """End the threads."""
+    def teardown(self, stage: str) -> None:
+        """End the threads, however the stage ended."""
         if self._threads is not None:
             self._threads.shutdown()
             self._threads = None
+            torch.set_num_threads(self.cores)
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_index: int) -> None:
         """Seed dropout and patch drawing for this step."""
@@ -126,17 +132,20 @@ class SelfForgedModule(L.LightningModule):
         """Gradients of the mean loss over parts of the batch, a thread each; the mean of each part's losses."""
         weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         tensors = {name: value for name, value in batch.items() if name != "view"}
-        count = min(torch.get_num_threads(), len(batch["label"]))
+        count = min(self.cores, len(batch["label"]))
 
-        def one(part: int) -> tuple[Mapping[str, Tensor], Sequence[Tensor | None]]:
+        def one(part: int) -> tuple[Mapping[str, Tensor], Sequence[Tensor]]:
             with self.trainer.precision_plugin.forward_context():
                 losses = self._losses({name: value[part::count] for name, value in tensors.items()})
-            return losses.parts, torch.autograd.grad(losses.total, weights, allow_unused=True)
+            gradients = torch.autograd.grad(losses.total / count, weights, allow_unused=True, materialize_grads=True)
+            return losses.parts, gradients
 
         done = list(threads.map(one, range(count)))
-        for weight, gradients in zip(weights, zip(*(gradients for _, gradients in done), strict=True), strict=True):
-            given = [gradient for gradient in gradients if gradient is not None]
-            weight.grad = torch.stack(given).sum(0).div_(count) if given else None
+        total = list(done[0][1])
+        for _, gradients in done[1:]:
+            torch._foreach_add_(total, gradients)
+        for weight, gradient in zip(weights, total, strict=True):
+            weight.grad = gradient
         names = done[0][0]
         return {name: torch.stack([parts[name].detach() for parts, _ in done]).mean() for name in names}
 

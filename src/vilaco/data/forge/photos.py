@@ -211,5 +211,13 @@ def match_segments(paths: Sequence[Path], folders: Sequence[Path]) -> dict[int, 
     return matched
 
 
+def has_segments(paths: Sequence[Path], folder: Path) -> bool:
+    """Whether a folder has a segmentation of any of the photos."""
+    try:
+        return bool(match_segments(paths, [folder]))
+    except DataError:
+        return False
+
+
 def _name(path: Path) -> str:
     return path.stem.rsplit("__", 1)[-1]

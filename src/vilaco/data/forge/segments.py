@@ -3,7 +3,7 @@
 Three kinds are read, told apart by their content:
 
 * BSDS500's ``.mat`` (Arbelaez et al. 2011): one variable, ``groundTruth``, a cell array with a struct for each
-  annotator, in it ``Segmentation``, an image of segment numbers. A forgery wants one annotator's, so unpacking stops there.
+  annotator, in it ``Segmentation``, an image of segment numbers. One annotator's is wanted, so unpacking stops there.
 * class maps as ``.mat``: one variable, ``groundtruth``, with a class for each pixel, 0 for the background.
 * class maps as ``.png``: the grey levels, or palette entries, are classes.
 
