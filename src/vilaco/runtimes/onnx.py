@@ -120,8 +120,9 @@ class OnnxRuntime:
         self.reads_pixels = self.exported.front_end is not None
         if self.reads_pixels:
             self._encoder, about = _open(_named(files, ENCODER), threads)
-            ours = ExportedEncoder.model_validate(self.exported.model_dump())
-            if _parse(ExportedEncoder, about, _named(files, ENCODER)) != ours:
+            shared = ExportedEncoder.model_validate(self.exported.model_dump())
+            ours = shared if ENCODER in self.exported.files_sha256 else self.exported
+            if _parse(type(ours), about, _named(files, ENCODER)) != ours:
                 raise ModelError(f"{_named(files, ENCODER)}: belongs to another {GRAPH}")
             self._front_end, about = _open(_named(files, FRONT_END), threads=1)  # a tile a core
             if _parse(ExportedModel, about, _named(files, FRONT_END)) != self.exported:
@@ -252,6 +253,9 @@ def _open(file: _Named, threads: int) -> tuple[onnxruntime.InferenceSession, str
         session = onnxruntime.InferenceSession(file.content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own have no common base
         reason = str(error).strip().splitlines()[0]
+        if "xternal" in reason and isinstance(file.content, Path):  # the weights it refers to
+            weights = file.content.with_name(WEIGHTS)
+            raise ModelError(f"{weights}: missing, damaged, or not the file that {file} needs") from None
         raise ModelError(f"{file}: ONNX Runtime cannot load it ({reason})") from None
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:
