@@ -182,7 +182,7 @@ def learn(
     assert places.free_photos is not None or not free
     folders = [places.free_photos] if free and places.free_photos else [places.data / each for each in PHOTOS]
     photos = [image.path for image in find_images(folders)]
-    segments = None if free else places.data / SEGMENTS
+    segments = [] if free else [places.data / SEGMENTS]
     start = start_of(name, variant, places)
     return train_by_forging(records, recipe, out, photos=photos, segments=segments, start_from=start)
 

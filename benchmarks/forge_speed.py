@@ -49,7 +49,7 @@ def measure(photos: Path, segments: Path | None, count: int, share: float, worke
             Path(folder) / "set",
             count=count,
             seed=7,
-            segments=segments,
+            segments=[segments] if segments else [],
             tampered_share=share,
             size=SIZE,
             workers=workers,

@@ -91,7 +91,7 @@ def forge(
     if resume:
         return train_by_forging(records, recipe, out, resume=True)
     photos = [image.path for image in find_images([data / name for name in PHOTOS])]
-    return train_by_forging(records, recipe, out, photos=photos, segments=data / SEGMENTS, start_from=start_from)
+    return train_by_forging(records, recipe, out, photos=photos, segments=[data / SEGMENTS], start_from=start_from)
 
 
 def forge_freely(

@@ -156,7 +156,7 @@ def test_what_stops_the_first_pictures_is_what_is_raised(photos: list[Path], tmp
     (tmp_path / "segments").mkdir()
     (tmp_path / "segments/01.mat").write_bytes(b"x" * 300)
     with pytest.raises(DataError, match=r"01\.mat"):
-        forge_dataset(photos[:2], tmp_path / "out", count=24, seed=3, segments=tmp_path / "segments", workers=1)
+        forge_dataset(photos[:2], tmp_path / "out", count=24, seed=3, segments=[tmp_path / "segments"], workers=1)
     assert not (tmp_path / "out").exists()
 
 
@@ -181,7 +181,7 @@ def test_the_audit_finds_no_shortcut(tmp_path: Path):
         pytest.skip("needs shared/data/bsds500 beside the project")
     photos = sorted((SHARED / "images").rglob("*.jpg"))[:200]
     out = tmp_path / "out"
-    forge_dataset(photos, out, count=400, seed=7, segments=SHARED / "segments", workers=1, size=(128, 192))
+    forge_dataset(photos, out, count=400, seed=7, segments=[SHARED / "segments"], workers=1, size=(128, 192))
     records = [
         Record(out / row["path"], int(row["label"]), out / row["mask"] if row["mask"] else None, row["group"])
         for row in rows(out)

@@ -6,7 +6,7 @@ import pytest
 
 from vilaco.data.forge import ForgeConfig, PhotoPool, make_example
 from vilaco.data.forge.engine import MIN_CHANGED, OPERATIONS, forge
-from vilaco.data.forge.history import EDITS, Edit, apply_edit, draw_history
+from vilaco.data.forge.history import EDITS, Edit, Webp, apply_edit, draw_history
 from vilaco.data.forge.photos import draw_view
 from vilaco.data.forge.removal import heal
 from vilaco.data.forge.shapes import Frame, random_shape
@@ -178,8 +178,8 @@ def test_no_photos_or_unfitting_segments_are_refused(tmp_path: Path):
     with pytest.raises(DataError, match="no photos"):
         PhotoPool([])
     (tmp_path / "other.mat").touch()
-    with pytest.raises(DataError, match=r"none of its 1 \.mat files"):
-        PhotoPool([tmp_path / "a.png"], segments=tmp_path)
+    with pytest.raises(DataError, match=r"none of its 1 segmentations"):
+        PhotoPool([tmp_path / "a.png"], segments=[tmp_path])
 
 
 def test_settings_out_of_range_are_refused():
@@ -187,3 +187,25 @@ def test_settings_out_of_range_are_refused():
         ForgeConfig(min_area=0.3, max_area=0.2)
     with pytest.raises(ValueError, match="weight above 0"):
         ForgeConfig(copy_move=0, removal=0, retouch=0, text=0)
+
+
+def test_a_save_as_webp_is_part_of_the_history_and_of_the_pixels(photos: PhotoPool):
+    config = ForgeConfig(webp_share=1.0, **PLAIN)
+    example = make_example(photos, np.random.default_rng(0), config, host=1, label=0)
+    saves = [step for step in example.history if step.startswith("web webp ")]
+    assert len(saves) == 1
+    plain = make_example(photos, np.random.default_rng(0), ForgeConfig(**PLAIN), host=1, label=0)
+    saved = Webp(int(saves[0].split()[-1])).save(plain.pixels)
+    np.testing.assert_array_equal(example.pixels, saved)
+    assert 0.5 < np.abs(saved.astype(int) - plain.pixels).mean() < 10
+
+
+def test_some_pictures_are_forged_more_than_once(photos: PhotoPool):
+    once = ForgeConfig(removal=0.0, retouch=0.0, text=0.0)
+    more = once.model_copy(update={"more_edits_share": 1.0})
+    for seed in range(4):
+        first = make_example(photos, np.random.default_rng(seed), once, host=2, label=1)
+        thrice = make_example(photos, np.random.default_rng(seed), more, host=2, label=1)
+        assert thrice.operation == first.operation
+        assert thrice.mask[first.mask].all()
+        assert thrice.mask.sum() > first.mask.sum()

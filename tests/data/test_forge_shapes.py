@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy.io import loadmat, savemat
 
 from vilaco.data.forge.blending import ALPHA_FLOOR, Patch, blend, soften
 from vilaco.data.forge.config import ForgeConfig
-from vilaco.data.forge.segments import read_segmentation
+from vilaco.data.forge.photos import has_segments, match_segments
+from vilaco.data.forge.segments import kinds_in, read_segmentation
 from vilaco.data.forge.shapes import Frame, draw_shape, random_shape
 from vilaco.errors import DataError
 
@@ -97,6 +99,47 @@ def test_every_annotators_segments_are_read_as_scipy_writes_them(tmp_path: Path,
     assert read == {people[0, person]["Segmentation"].astype(np.uint16).tobytes() for person in range(3)}
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_class_maps_give_their_classes_or_one_whole(tmp_path: Path, packed: bool):
+    classes = np.zeros((20, 30), np.uint8)
+    classes[4:9, 5:12], classes[9:15, 6:11] = 7, 12  # a shirt and trousers
+    savemat(tmp_path / "person.mat", {"groundtruth": classes}, do_compression=packed)
+    Image.fromarray(classes).save(tmp_path / "street.png")
+    drawn = [read_segmentation(tmp_path / "person.mat", np.random.default_rng(seed)) for seed in range(20)]
+    kinds = {tuple(np.unique(labels)) for labels in drawn}
+    assert kinds == {(0, 7, 12), (0, 1)}
+    whole = next(labels for labels in drawn if labels.max() == 1)
+    np.testing.assert_array_equal(whole == 1, classes > 0)
+    np.testing.assert_array_equal(read_segmentation(tmp_path / "street.png", np.random.default_rng(0)), classes)
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "photo.png")
+    (tmp_path / "notes.mat").write_bytes(b"x" * 300)
+    assert kinds_in(tmp_path) == {"class map .mat": 1, "class map .png": 1, "unusable": 2}
+
+
+def test_segmentations_are_found_by_their_names_also_where_folders_became_part_of_them(tmp_path: Path):
+    for folder, names in (("a", ["street__0001.mat", "7.png"]), ("b", ["7.mat", "other.mat"]), ("c", ["none.mat"])):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / name).touch()
+    photos = [Path(name) for name in ("photos__0001.jpg", "7.jpg", "x__2.jpg", "y__2.jpg")]
+    found = match_segments(photos, [tmp_path / "a", tmp_path / "b"])
+    assert found == {0: tmp_path / "a/street__0001.mat", 1: tmp_path / "b/7.mat"}  # of two the later folder's
+    assert has_segments(photos, tmp_path / "b")
+    assert not has_segments(photos[:1], tmp_path / "b")
+    with pytest.raises(DataError, match="none of its 1 segmentations"):
+        match_segments(photos, [tmp_path / "a", tmp_path / "c"])
+
+
+def test_small_shapes_come_as_often_as_asked_for():
+    config = ForgeConfig(small_share=0.3, smallest_area=0.001, min_area=0.02, max_area=0.2)
+    frame, rng = Frame(0, 0, 256, 384), np.random.default_rng(0)
+    areas = [draw_shape(None, frame, rng, config, max_area=0.2).mask.sum() / (256 * 384) for _ in range(400)]
+    small = np.array([area for area in areas if area < 0.019])
+    assert 0.22 < len(small) / 400 < 0.38
+    assert 0.0008 < small.min() < 0.0015
+    assert abs(np.median(np.log(small)) - np.log(np.sqrt(0.001 * 0.02))) < 0.5  # log-uniform between the two
+
+
 @pytest.mark.shared_data
 def test_segments_of_bsds500_are_what_scipy_reads():
     if not SEGMENTS.is_dir():
@@ -112,5 +155,5 @@ def test_segments_of_bsds500_are_what_scipy_reads():
 def test_a_file_that_is_no_segmentation_is_named(tmp_path: Path, cut: int):
     savemat(tmp_path / "whole.mat", {"groundTruth": np.zeros((9, 9))})
     (tmp_path / "7.mat").write_bytes((tmp_path / "whole.mat").read_bytes()[:cut] or b"not a mat file")
-    with pytest.raises(DataError, match=r"7\.mat: not a BSDS500 segmentation"):
+    with pytest.raises(DataError, match=r"7\.mat: not a segmentation"):
         read_segmentation(tmp_path / "7.mat", np.random.default_rng(0))

@@ -197,7 +197,11 @@ def test_the_command_starts_it_and_says_how_to_go_on(course: Course, roots: list
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("name: [", "is no YAML"), ("name: x", "model: Field required"), ("name: x\nspeed: 3", "speed")],
+    [
+        ("name: [", "is no YAML"),
+        ("name: x", "model: Field required"),
+        ("name: x\nmodel: {method: vilaco}\nstage: {steps: 3}\nspeed: 3", "speed"),
+    ],
 )
 def test_a_wrong_file_is_named_with_its_fault(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "course.yaml").write_text(text)

@@ -103,7 +103,7 @@ def test_default_recipe_looks_at_pixels_forges_and_trains_itself() -> None:
     assert changed.model.copy_move is changed.model.adapter is None
     assert (changed.self_training.forged.steps, changed.self_training.forged.warmup_steps) == (7, 100)
     assert changed.self_training.stream.forge.splice == changed.self_training.objective.consistency == 0
-    assert changed.self_training.stream.forge.tampered_share == 0.75  # what was not named stays as it was
+    assert changed.self_training.stream.forge.small_share == 0.2  # what was not named stays as it was
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_setting_changes_itself_alone(setting: str) -> None:
         ("paper", ["model.copy_move={}"], "need residuals"),
         ("default", ["self_training.stream.sizes=[[100, 64]]"], "multiple of 8"),
         ("default", ["self_training.stream.sizes=[]"], "at least 1"),
-        ("default", ["self_training.stream.forge.size=[64, 64]"], "forge.size: .* set stream.sizes"),
+        ("default", ["self_training.stream.forge.size=[64, 64]"], "forge: .*size is that of the batch; set stream.sizes"),
         ("default", ["self_training.forged.steps=0"], r"self_training\.forged\.steps"),
         ("default", ["self_training.tampered_share=0"], r"self_training\.tampered_share"),
         ("default", ["self_training.teacher=1"], r"self_training\.teacher: there is no such setting"),

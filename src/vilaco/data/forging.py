@@ -8,11 +8,11 @@ pictures of a batch have one size, so that real images are re-scaled as freely a
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vilaco.data.forge import ForgeConfig, PhotoPool, make_example
 from vilaco.data.forge.config import Share, Weight
@@ -45,12 +45,12 @@ class StreamForgeConfig(ForgeConfig):
     more_edits_share: Share = 0.1
     webp_share: Share = 0.08
 
-    @field_validator("size")
-    @classmethod
-    def _of_the_batch(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
-        if value is not None:
-            raise ValueError("is that of the batch; set stream.sizes")
-        return value
+    @model_validator(mode="after")
+    def _of_the_batch(self) -> Self:
+        for name, instead in (("size", "sizes"), ("tampered_share", "twin_share")):
+            if getattr(self, name) != ForgeConfig.model_fields[name].default:
+                raise ValueError(f"{name} is that of the batch; set stream.{instead}")
+        return self
 
 
 class StreamConfig(BaseModel):

@@ -215,8 +215,8 @@ def read_pool(path: Path) -> list[PoolPhoto]:
             for row in reader:
                 if row["side"] not in sides:
                     raise DataError(f"{path}: {row['path']}: side {row['side']!r} is none of {', '.join(sides)}")
-                texts = [row[name] for name in names[:5]]
-                photos.append(PoolPhoto(*texts, int(row["width"]), int(row["height"]), cast(Side, row["side"])))
+                width, height, side = int(row.pop("width")), int(row.pop("height")), cast(Side, row.pop("side"))
+                photos.append(PoolPhoto(**row, width=width, height=height, side=side))
     except (OSError, ValueError, csv.Error, TypeError) as error:
         raise DataError(f"{path}: not a pool's list ({error})") from error
     return photos

@@ -1,9 +1,9 @@
 """One stage of training on self-made forgeries and the user's images: the Lightning side."""
 
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,9 @@ class SelfForgedModule(L.LightningModule):
     All randomness of a step follows from the seed and the step's number, so training goes on after an interruption as
     if nothing had happened.
 
-    On a CPU a step's batch is split into a part for each core, whose gradients are averaged: kernels of a small network
-    gain less from a second core than a second set of pictures does. Parts draw no random numbers, so a network with
-    dropout goes whole.
+    On a CPU a step's batch can be split into a part for each core, whose gradients are averaged
+    (:meth:`on_all_cores`): kernels of a small network gain less from a second core than a second set of pictures does.
+    Parts draw no random numbers, so a network with dropout goes whole.
     """
 
     def __init__(self, model: ViLaCo, stage: StageConfig, objective: SelfForgedObjectiveConfig, *, seed: int) -> None:
@@ -63,24 +63,26 @@ class SelfForgedModule(L.LightningModule):
                 raise ConfigError(f"frozen: the network has no {name}")
             parts[name].requires_grad_(False)
         self.average = WeightAverage(model, decay=stage.average_decay)
-        self.cores = 1
+        self._cores = 1
         self._threads: ThreadPoolExecutor | None = None
 
-    def on_fit_start(self) -> None:
-        """Start a thread for each core that takes a part of a batch."""
+    @contextmanager
+    def on_all_cores(self) -> Iterator[None]:
+        """Have each core take a part of every batch, within a ``with`` statement and where the network allows it."""
         modules = (module for name, module in self.model.named_modules() if not name.startswith("encoder."))
         draws = any(isinstance(module, nn.Dropout) and module.p for module in modules)
-        if self.device.type == "cpu" and self.trainer.world_size == 1 and torch.get_num_threads() > 1 and not draws:
-            self.cores = torch.get_num_threads()
-            self._threads = ThreadPoolExecutor(self.cores, initializer=torch.set_num_threads, initargs=(1,))
-            torch.set_num_threads(1)  # what is left beside the parts is small, and waits for no second core
-
-    def teardown(self, stage: str) -> None:
-        """End the threads, however the stage ended."""
-        if self._threads is not None:
-            self._threads.shutdown()
+        cores = torch.get_num_threads()
+        if draws or cores == 1:
+            yield
+            return
+        torch.set_num_threads(1)  # what is left beside the parts is small, and waits for no second core
+        try:
+            with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as self._threads:
+                self._cores = cores
+                yield
+        finally:
             self._threads = None
-            torch.set_num_threads(self.cores)
+            torch.set_num_threads(cores)
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_index: int) -> None:
         """Seed dropout and patch drawing for this step."""
@@ -132,7 +134,7 @@ class SelfForgedModule(L.LightningModule):
         """Gradients of the mean loss over parts of the batch, a thread each; the mean of each part's losses."""
         weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         tensors = {name: value for name, value in batch.items() if name != "view"}
-        count = min(self.cores, len(batch["label"]))
+        count = min(self._cores, len(batch["label"]))
 
         def one(part: int) -> tuple[Mapping[str, Tensor], Sequence[Tensor]]:
             with self.trainer.precision_plugin.forward_context():
@@ -143,7 +145,7 @@ class SelfForgedModule(L.LightningModule):
         done = list(threads.map(one, range(count)))
         total = list(done[0][1])
         for _, gradients in done[1:]:
-            torch._foreach_add_(total, gradients)
+            torch._foreach_add_(total, list(gradients))
         for weight, gradient in zip(weights, total, strict=True):
             weight.grad = gradient
         names = done[0][0]

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import lightning as L
+import torch
 
 from vilaco.data.forging import RealImage
 from vilaco.training.callbacks import LAST, PREVIOUS
@@ -64,6 +65,8 @@ def run_stage(
     measurer = Measurer(module.model.encoder, source.view_size, residuals.front_end.evidence)
     pictures = StagePictures(source, real, store=kept, plan=plan, measurer=measurer)
     with ExitStack() as stack, quiet_lightning():
+        if devices * num_nodes == 1 and not torch.cuda.is_available():
+            stack.enter_context(module.on_all_cores())
         if kept is not None and is_first_process():
             makers = stack.enter_context(Makers(source, kept, count=settings.makers))
             callbacks = [KeepMade(makers, pictures), *callbacks]
