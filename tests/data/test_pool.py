@@ -86,6 +86,11 @@ def test_a_list_comes_back_and_a_wrong_one_is_refused(root: Path, tmp_path: Path
     photos = build_pool([root], sources=["street"]).photos
     write_pool(photos, tmp_path / "pool.csv")
     assert read_pool(tmp_path / "pool.csv") == photos
+    write_pool(photos, tmp_path / "pool.csv.xz")
+    assert read_pool(tmp_path / "pool.csv.xz") == photos
+    (tmp_path / "pool.csv.xz").write_bytes((tmp_path / "pool.csv").read_bytes())
+    with pytest.raises(DataError, match="not a pool's list"):
+        read_pool(tmp_path / "pool.csv.xz")
     text = (tmp_path / "pool.csv").read_text()
     for wrong, message in (
         (text.replace("sha256", "hash"), "its columns are"),

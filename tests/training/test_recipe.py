@@ -141,7 +141,11 @@ def test_a_setting_changes_itself_alone(setting: str) -> None:
         ("paper", ["model.copy_move={}"], "need residuals"),
         ("default", ["self_training.stream.sizes=[[100, 64]]"], "multiple of 8"),
         ("default", ["self_training.stream.sizes=[]"], "at least 1"),
-        ("default", ["self_training.stream.forge.size=[64, 64]"], "forge: .*size is that of the batch; set stream.sizes"),
+        (
+            "default",
+            ["self_training.stream.forge.size=[64, 64]"],
+            "forge: .*size is that of the batch; set stream.sizes",
+        ),
         ("default", ["self_training.forged.steps=0"], r"self_training\.forged\.steps"),
         ("default", ["self_training.tampered_share=0"], r"self_training\.tampered_share"),
         ("default", ["self_training.teacher=1"], r"self_training\.teacher: there is no such setting"),

@@ -9,6 +9,7 @@ the photos themselves never are.
 import csv
 import hashlib
 import io
+import lzma
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -28,6 +29,7 @@ Side = Literal["training", "validation", "calibration"]
 SHARES = {"training": 0.9, "validation": 0.05, "calibration": 0.05}
 PHOTOS = "photos.csv"
 """Where a root says more of its photos than their places do: columns path, source, terms and group."""
+PACKED = ".xz"
 UNKNOWN_TERMS = "not stated"
 MIN_SIDE = 128
 """Pixels; smaller photos hold hardly a trace that outlives a re-size."""
@@ -190,12 +192,13 @@ def side_of(group: str, seed: int) -> Side:
 
 
 def write_pool(photos: Sequence[PoolPhoto], path: Path) -> None:
-    """Write a pool's list, whole or not at all."""
+    """Write a pool's list, whole or not at all; packed where its name ends in ``.xz``."""
     table = io.StringIO()
     writer = csv.DictWriter(table, [field.name for field in fields(PoolPhoto)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(photo) for photo in photos)
-    write_atomically(path, table.getvalue().encode())
+    data = table.getvalue().encode()
+    write_atomically(path, lzma.compress(data) if path.suffix == PACKED else data)
 
 
 def read_pool(path: Path) -> list[PoolPhoto]:
@@ -208,7 +211,7 @@ def read_pool(path: Path) -> list[PoolPhoto]:
     sides = get_args(Side)
     photos = []
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with (lzma.open if path.suffix == PACKED else open)(path, "rt", newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             if reader.fieldnames != names:
                 raise DataError(f"{path}: not a pool's list; its columns are {', '.join(names)}")
@@ -217,7 +220,7 @@ def read_pool(path: Path) -> list[PoolPhoto]:
                     raise DataError(f"{path}: {row['path']}: side {row['side']!r} is none of {', '.join(sides)}")
                 width, height, side = int(row.pop("width")), int(row.pop("height")), cast(Side, row.pop("side"))
                 photos.append(PoolPhoto(**row, width=width, height=height, side=side))
-    except (OSError, ValueError, csv.Error, TypeError) as error:
+    except (OSError, ValueError, csv.Error, lzma.LZMAError, TypeError) as error:
         raise DataError(f"{path}: not a pool's list ({error})") from error
     return photos
 

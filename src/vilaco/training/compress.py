@@ -13,6 +13,8 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 LARGE = 10_000
 """Numbers from which on a weight is stored as float16."""
+SHARED = 64
+"""Numbers from which on a weight is read from where it lies already; fewer could be alike by chance."""
 
 
 def store_as_float16(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -34,49 +36,65 @@ def store_as_float16(model: onnx.ModelProto) -> onnx.ModelProto:
 def refer_to_weights(model: onnx.ModelProto, file: bytes, name: str) -> int:
     """Have a graph read the weights that a safetensors file holds from there, in place of holding them too.
 
-    A weight that the graph has transposed is read as it is and transposed when the graph is loaded.
+    A weight that the graph has transposed, or in single precision, is read as it is and brought to that when the graph
+    is loaded, which changes no bit of it.
 
     Args:
-        model: After :func:`store_as_float16`; changed in place.
+        model: Changed in place.
         file: A safetensors file of float16 weights.
         name: Its name, beside the graph's.
 
     Returns:
         Bytes that the graph no longer holds.
     """
-    (length,) = struct.unpack_from("<Q", file)
-    places = json.loads(file[8 : 8 + length])
-    places.pop("__metadata__", None)
-    as_stored: dict[tuple[bytes, tuple[int, ...]], tuple[int, int]] = {}
-    transposed: dict[tuple[bytes, tuple[int, ...]], tuple[int, int]] = {}
-    for about in places.values():
-        start, end = (8 + length + offset for offset in about["data_offsets"])
-        values = np.frombuffer(file[start:end], np.float16).reshape(about["shape"])
-        as_stored[values.tobytes(), values.shape] = start, end
-        if values.ndim == 2:
-            transposed[values.T.tobytes(), values.T.shape] = start, end
-    graph, turns, moved = model.graph, [], 0
+    places = _places(file)
+    graph, steps, moved = model.graph, [], 0
     for weight in graph.initializer:
-        if weight.data_type != TensorProto.FLOAT16:
+        values = numpy_helper.to_array(weight)
+        if values.dtype not in (np.float16, np.float32) or values.size < SHARED:
             continue
-        key = numpy_helper.to_array(weight).tobytes(), tuple(weight.dims)
-        place = as_stored.get(key)
-        if place is None and key in transposed:
-            place, wanted = transposed[key], weight.name
-            weight.name = f"{wanted}.stored"
-            weight.dims[:] = reversed(weight.dims)
-            turns.append(helper.make_node("Transpose", [weight.name], [wanted], perm=[1, 0]))
+        halved = values.astype(np.float16)
+        if not np.array_equal(halved.astype(values.dtype), values):
+            continue
+        place, turned = places.get((halved.tobytes(), halved.shape)), False
+        if place is None and halved.ndim == 2:
+            place, turned = places.get((halved.T.tobytes(), halved.T.shape)), True
         if place is None:
             continue
-        moved += len(weight.raw_data)
-        weight.ClearField("raw_data")
-        weight.data_location = TensorProto.EXTERNAL
+        moved += values.nbytes
+        wanted, single = weight.name, values.dtype == np.float32
+        stored = TensorProto(
+            name=f"{wanted}.stored" if turned or single else wanted,
+            dims=halved.T.shape if turned else halved.shape,
+            data_type=TensorProto.FLOAT16,
+            data_location=TensorProto.EXTERNAL,
+        )
         for what, value in (("location", name), ("offset", place[0]), ("length", place[1] - place[0])):
-            weight.external_data.add(key=what, value=str(value))
+            stored.external_data.add(key=what, value=str(value))
+        weight.CopyFrom(stored)
+        name_so_far = stored.name
+        if turned:
+            next_name = f"{wanted}.turned" if single else wanted
+            steps.append(helper.make_node("Transpose", [name_so_far], [next_name], perm=[1, 0]))
+            name_so_far = next_name
+        if single:
+            steps.append(helper.make_node("Cast", [name_so_far], [wanted], to=TensorProto.FLOAT))
     nodes = list(graph.node)
     del graph.node[:]
-    graph.node.extend([*turns, *nodes])
+    graph.node.extend([*steps, *nodes])
     return moved
+
+
+def _places(file: bytes) -> dict[tuple[bytes, tuple[int, ...]], tuple[int, int]]:
+    """Start and end in a safetensors file of each float16 tensor, by its bytes and shape."""
+    (length,) = struct.unpack_from("<Q", file)
+    header = json.loads(file[8 : 8 + length])
+    header.pop("__metadata__", None)
+    places = {}
+    for about in header.values():
+        start, end = (8 + length + offset for offset in about["data_offsets"])
+        places[file[start:end], tuple(about["shape"])] = start, end
+    return places
 
 
 def compute_in_int8(

@@ -1,7 +1,7 @@
 """From a trained model to one as the package ships it: every weight once.
 
-``model.onnx`` reads its learned weights from ``model.safetensors`` beside it, and models share the graph of a frozen
-encoder. Hashes of both lie in ``model.onnx``, so that a damaged or exchanged file is refused.
+``model.onnx`` and ``front_end.onnx`` read learned weights from ``model.safetensors`` beside them, and models share the
+graph of a frozen encoder. Hashes of both lie in ``model.onnx``, so that a damaged or exchanged file is refused.
 """
 
 import hashlib
@@ -62,10 +62,11 @@ def share_weights(exported: Path, weights: bytes, out: Path) -> None:
     _describe(encoder, ExportedEncoder.model_validate(facts.model_dump()).model_dump_json())
     shared = encoder.SerializeToString()
     write_atomically(shared_encoder(facts.encoder_fingerprint), shared)
-    refer_to_weights(graph, weights, WEIGHTS)
+    front_end = onnx.load(exported / FRONT_END)
+    for one in (graph, front_end):
+        refer_to_weights(one, weights, WEIGHTS)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in ((WEIGHTS, weights), (ENCODER, shared))}
     text = facts.model_copy(update={"files_sha256": hashes}).model_dump_json()
-    front_end = onnx.load(exported / FRONT_END)
     for one in (graph, front_end):
         _describe(one, text)
     write_atomically(out / WEIGHTS, weights)
