@@ -210,9 +210,11 @@ class Report(L.Callback):
         step = trainer.global_step
         if step % 100 == 0:
             self._tell(trainer)
-        if step % self.course.validation.every == 0 or step == self.course.stage.steps:
+        last = step == self.course.stage.steps
+        over = self.until is not None and time.monotonic() > self.until
+        if step % self.course.validation.every == 0 or last or over:
             self._validate(trainer, module)
-        if self.until is not None and time.monotonic() > self.until and step < self.course.stage.steps:
+        if over and not last:
             self.saver.end_early()
 
     def _tell(self, trainer: L.Trainer) -> None:
