@@ -11,6 +11,7 @@ from vilaco.decoding import open_source
 from vilaco.errors import ConfigError, DataError, ImageError
 from vilaco.files import IMAGE_SUFFIXES, find_images
 from vilaco.names import as_text
+from vilaco.signatures import PREFIX, looks_like_photo
 
 
 class Item(NamedTuple):
@@ -138,8 +139,16 @@ def _list_url(source: str) -> Iterator[Item]:
     for path in paths:
         relative = path.removeprefix(root).lstrip("/")
         hidden = any(part.startswith(".") for part in relative.split("/"))
-        if Path(path).suffix.lower() in IMAGE_SUFFIXES and not hidden:
+        if not hidden and (Path(path).suffix.lower() in IMAGE_SUFFIXES or _starts_like_photo(system, path)):
             yield Item(as_text(relative), path if "://" in path else f"{protocol}://{path}{chain}{archive}")
+
+
+def _starts_like_photo(system: Any, path: str) -> bool:
+    try:
+        with system.open(path, "rb") as stream:
+            return looks_like_photo(stream.read(PREFIX))
+    except Exception:  # every file system has errors of its own
+        return False
 
 
 def _read_url(item: Item, max_bytes: int) -> bytes:

@@ -22,6 +22,7 @@ from vilaco.serve.gate import Gate
 from vilaco.serve.jobs import Entry, Job, Jobs, disk_problem, read_map
 from vilaco.serve.metrics import Metrics
 from vilaco.serve.problems import Problem, ProblemError, declared, install_handlers
+from vilaco.serve.sandbox import Choice
 from vilaco.serve.settings import ServeSettings
 from vilaco.serve.wire import AboutAnswer, HealthAnswer, JobAnswer, RegionsAnswer
 
@@ -51,6 +52,14 @@ _REFUSALS = (400, 401, 403, 408, 413, 415, 421, 422, 503, 507)
 _VIEW_REFUSALS = (401, 403, 404, 421, 422, 503)
 
 Threshold = Annotated[float, Query(ge=0, le=1, description="Map values above this count as tampered.")]
+
+Page = Annotated[
+    int | None,
+    Query(
+        ge=1, le=1_000_000, description="Which picture of a file that holds several; the one it opens with if left out."
+    ),
+]
+AcceptTruncated = Annotated[bool, Query(description="Judge the rows that are there of files that end too early.")]
 
 
 def create_app(localizer: Localizer, settings: ServeSettings | None = None) -> Gate:
@@ -116,9 +125,9 @@ def _add_service_routes(app: FastAPI, jobs: Jobs) -> None:
 
 
 def _add_photo_routes(app: FastAPI, jobs: Jobs) -> None:
-    async def submitted(request: Request) -> Job:
+    async def submitted(request: Request, page: Page = None, accept_truncated: AcceptTruncated = False) -> Job:
         async with _photos(request, jobs.settings.max_photos) as photos:
-            return await jobs.submit(photos)
+            return await jobs.submit(photos, Choice(page, accept_truncated))
 
     Submitted = Annotated[Job, Depends(submitted)]
 
@@ -199,7 +208,7 @@ def _add_photo_routes(app: FastAPI, jobs: Jobs) -> None:
         """The photo's pixels as they were judged, upright, for file types that browsers do not show."""
 
         def encode(entry: Entry) -> Response:
-            decoded = jobs.sandbox.read(entry.upload, entry.name)[0]
+            decoded = jobs.sandbox.read(entry.upload, entry.name, entry.choice)[0]
             return _png(cv2.cvtColor(decoded.upright(decoded.pixels), cv2.COLOR_RGB2BGR))
 
         return await jobs.view(encode, photo_id)

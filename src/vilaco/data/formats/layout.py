@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vilaco.errors import DataError
-from vilaco.files import is_image_name, walk_images
+from vilaco.files import is_image, walk_images
 
 
 class NotThisFormat(DataError):
@@ -27,7 +27,7 @@ def images_under(folder: Path, *, recursive: bool = True) -> list[Path]:
     """
     if recursive:
         return sorted(walk_images(folder))
-    return sorted(path for path in folder.iterdir() if is_image_name(path) and not path.is_dir())
+    return sorted(path for path in folder.iterdir() if not path.is_dir() and is_image(path))
 
 
 def subfolder(root: Path, *names: str) -> Path | None:

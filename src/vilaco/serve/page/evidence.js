@@ -30,6 +30,7 @@ export function evidenceSection(evidence, hints) {
 function facts(evidence) {
   return [
     ["File", `${evidence.format}, ${evidence.width} × ${evidence.height}, ${evidence.size.toLocaleString("en")} bytes`],
+    ["Pictures inside", evidence.frames > 1 ? evidence.frames : ""],
     ["Saved as", jpeg(evidence.jpeg)],
     ["Software", evidence.software.map((trace) => trace.program ?? trace.text).filter((name, i, all) => all.indexOf(name) === i).join(", ") || "none named"],
     ["Previews inside", thumbnails(evidence.thumbnails)],
