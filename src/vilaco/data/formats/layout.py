@@ -8,6 +8,7 @@ from typing import Any
 
 from vilaco.errors import DataError
 from vilaco.files import is_image, walk_images
+from vilaco.tables import read_text
 
 
 class NotThisFormat(DataError):
@@ -84,18 +85,6 @@ def trailing_number(name: str) -> str | None:
     """
     runs = re.findall(r"\d+", name)
     return runs[-1] if runs else None
-
-
-def read_text(file: Path) -> str:
-    """Text of a list file, with or without a byte-order mark, its line ends as they are.
-
-    Raises:
-        DataError: If the file cannot be opened or is not UTF-8.
-    """
-    try:
-        return file.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot be read as UTF-8 text ({error}).") from error
 
 
 def read_json(file: Path) -> Any:
