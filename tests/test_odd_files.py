@@ -1,6 +1,7 @@
 """What is judged is the photo: pages, previews, raw files, transparency, blank pictures, files that end too early."""
 
 import io
+import re
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from pictures import encoded, make_textured, smooth
+from scan_runs import rows_of, run_cli
 from vilaco.errors import ImageError
 from vilaco.images import Photo, count_pages, encode_jpeg, is_blank, load_mask, load_photo
 from vilaco.localizer import Localizer
@@ -322,6 +324,25 @@ def test_what_is_missing_has_no_map_and_no_say(localizer: Localizer, orientation
     there = photo.upright(stored) > 0
     assert not result.localization_map[~there].any()
     np.testing.assert_array_equal(result.localization_map[there], alone.localization_map.ravel())
+
+
+def test_decoders_written_in_c_are_heard_once_a_file_and_never_on_the_terminal(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    data = bytearray(encoded(Image.fromarray(TEXTURED).convert("1"), "TIFF", compression="group4"))
+    for at in np.random.default_rng(1).integers(100, len(data) - 400, 30):
+        data[at] ^= 255
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/fax.tiff").write_bytes(data)
+    detect = run_cli("detect", tmp_path / "in", "--model", tiny_model, cwd=tmp_path)
+    (line,) = detect.stdout.splitlines()
+    assert "in/fax.tiff  (its decoder found damage: Fax4Decode: " in line
+    assert re.search(r"\(and \d+ more\)\)$", line)
+    assert len(detect.stderr.splitlines()) == 1
+    scan = run_cli("scan", tmp_path / "in", "--model", tiny_model, "--out", tmp_path / "out", cwd=tmp_path)
+    assert "Fax4" not in scan.stdout + scan.stderr
+    (row,) = rows_of(tmp_path / "out")
+    assert "Fax4Decode" in row["notes"][0]
 
 
 def test_an_address_says_how(localizer: Localizer) -> None:

@@ -39,10 +39,11 @@ from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from vilaco import decoder_noise
 from vilaco.cut_short import find_remains
 from vilaco.errors import ImageError
 from vilaco.jpeg_segments import SCAN, jpeg_segments
-from vilaco.names import as_text, is_url
+from vilaco.names import as_text, is_url, one_line
 from vilaco.signatures import PREFIX, is_heif, is_tiff, raw_kind
 from vilaco.tiff_pages import read_pages, with_first
 
@@ -163,6 +164,7 @@ def decode(
         if _is_deep(picture):
             notes.append("16 bits a channel were reduced to 8: the upper byte of each was judged")
         rows = None
+        decoder_noise.take()  # what was said of others
         try:
             picture, orientation = _load_tiff(picture, name) if isinstance(picture, TiffImageFile) else _load(picture)
         except OSError as error:
@@ -172,6 +174,8 @@ def decode(
             orientation = _orientation(opened.picture)
             notes.append(_what_remains(rows, picture.height))
             rows = None if rows == (0, picture.height) else rows
+        if said := decoder_noise.take():
+            notes.append(f"its decoder found damage: {as_text(one_line(said))}")
     return Decoded(picture, orientation, opened.page, opened.pages, rows, notes)
 
 

@@ -223,7 +223,7 @@ def test_how_a_table_was_read_is_told(tmp_path: Path) -> None:
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     file = tmp_path / "m.csv"
     file.write_bytes(b"path,label\n\xff\xfe.jpg,0\n")
-    with pytest.raises(DataError, match="cannot be read as UTF-8 text .* spreadsheets call it 'CSV UTF-8'"):
+    with pytest.raises(DataError, match=r"cannot be read as UTF-8 text .* spreadsheets call it 'CSV UTF-8'"):
         read_dataset(file)
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from vilaco import decoder_noise
 from vilaco.errors import ImageError
 from vilaco.evidence import Evidence, read_evidence
 from vilaco.images import Photo, load_photo
@@ -141,6 +142,7 @@ def _decode(
 ) -> None:
     """What the child does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+    decoder_noise.capture()
     _limit_this_process(seconds, megabytes)
     try:
         photo = load_photo(
