@@ -55,6 +55,9 @@ class Choice(NamedTuple):
     accept_truncated: bool = False
 
 
+AS_IT_OPENS = Choice()
+
+
 class Sandbox:
     """Decodes files in child processes.
 
@@ -77,7 +80,7 @@ class Sandbox:
         else:
             self._context = multiprocessing.get_context("spawn")
 
-    def read(self, file: Path, name: str, choice: Choice) -> tuple[Photo, Evidence]:
+    def read(self, file: Path, name: str, choice: Choice = AS_IT_OPENS) -> tuple[Photo, Evidence]:
         """Decode a file and gather what it says about itself.
 
         Args:

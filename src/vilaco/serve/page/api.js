@@ -64,7 +64,7 @@ export function upload(file, name, { page, acceptTruncated }, onProgress) {
     const choice = new URLSearchParams();
     if (page) choice.set("page", page);
     if (acceptTruncated) choice.set("accept_truncated", "true");
-    sending.open("POST", `v1/jobs?${choice}`);
+    sending.open("POST", choice.size ? `v1/jobs?${choice}` : "v1/jobs");
     for (const [header, value] of Object.entries(authorization())) sending.setRequestHeader(header, value);
     sending.upload.addEventListener("progress", (event) => {
       if (event.lengthComputable) onProgress(event.loaded / event.total);
