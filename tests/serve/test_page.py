@@ -13,10 +13,12 @@ import cv2
 import httpx2
 import numpy as np
 import pytest
+from PIL import Image
 
-from pictures import make_photo
+from pictures import make_photo, make_textured
 from serving import TOKEN, photo_bytes, served
 from vilaco.data.formats.manifest import read_manifest
+from vilaco.images import encode_jpeg
 from vilaco.localizer import Localizer
 
 BROWSER = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -431,3 +433,44 @@ def test_a_busy_service_is_waited_for(browser: Any, localizer: Localizer, tmp_pa
         assert visit.page.text_content("#status") == "3 of 3 photos done"
         visit.context.close()
         assert visit.complaints == []
+
+
+def test_pages_of_a_file_are_chosen_on_the_page(visit: Visit, tmp_path: Path) -> None:
+    pictures = [Image.fromarray(make_photo(np.random.default_rng(seed), 240, 320)) for seed in (1, 2, 3)]
+    pictures[0].save(tmp_path / "scan.tiff", save_all=True, append_images=pictures[1:])
+    page = visit.page
+    visit.choose(tmp_path / "scan.tiff")
+    page.wait_for_selector(".verdict", timeout=DONE)
+    assert "page 1 of 3" in page.text_content(".notes")
+    page.get_by_label("Page").select_option("2")
+    page.wait_for_selector(".notes:has-text('page 2 of 3')", timeout=DONE)
+    assert page.get_by_label("Page").input_value() == "2"
+    assert page.locator(".list .item").count() == 1
+    page.wait_for_timeout(500)
+    for name in ("Side by side", "Fit"):
+        page.get_by_role("button", name=name).click()
+    page.get_by_role("slider").nth(0).fill("0")
+    page.get_by_role("slider").nth(1).fill("100")
+    page.wait_for_timeout(800)
+    shown = cv2.resize(right_pane(page), (320, 240)).astype(int)
+    wanted, other = (np.asarray(picture)[..., ::-1].astype(int) for picture in (pictures[1], pictures[0]))
+    assert np.abs(shown - wanted).mean() < np.abs(shown - other).mean()
+
+
+def test_what_is_there_of_a_cut_photo_is_judged_at_a_click(visit: Visit, tmp_path: Path) -> None:
+    data = encode_jpeg(make_textured(np.random.default_rng(0)), 90)
+    (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 2])
+    page = visit.page
+    visit.choose(tmp_path / "cut.jpg")
+    page.wait_for_selector(".error:has-text('of the picture is there.')", timeout=DONE)
+    assert "--" not in page.text_content("#detail .error")
+    page.get_by_role("button", name="Judge the part that is there").click()
+    page.wait_for_selector(".notes:has-text('of 256 were judged, the rest is unknown')", timeout=DONE)
+
+
+def test_a_blank_picture_gets_no_verdict_on_the_page(visit: Visit, tmp_path: Path) -> None:
+    Image.new("RGB", (320, 240), "white").save(tmp_path / "white.png")
+    visit.choose(tmp_path / "white.png")
+    visit.page.wait_for_selector(".verdict", timeout=DONE)
+    assert visit.page.text_content(".headline") == "Nothing to judge"
+    assert visit.page.locator(".scale").count() == 0
