@@ -45,6 +45,12 @@ def detect(
         help="Write a report for people, FILE.html or FILE.pdf; of many photos an index, with their reports beside it.",
         show_default=False,
     ),
+    trust_anchors: Path | None = typer.Option(
+        None,
+        metavar="FILE|FOLDER",
+        help="For --report: PEM certificates of trusted signers of content credentials; or set VILACO_TRUST_ANCHORS.",
+        show_default=False,
+    ),
     model: str = typer.Option(DEFAULT, "--model", "-m", help="A shipped model, a model folder, or a hub name."),
     max_false_alarms: float | None = typer.Option(
         None,
@@ -110,10 +116,10 @@ def detect(
 
     cases: ReportWriter | None = None
     if report is not None:
-        from vilaco.evidence.credentials import trust_anchors
+        from vilaco.evidence import credentials
 
         many = len(found) > 1 or wanted == ALL_PAGES
-        cases, anchors = reports.ReportWriter(report, many=many), trust_anchors()
+        cases, anchors = reports.ReportWriter(report, many=many), credentials.trust_anchors(trust_anchors)
     rows = {} if out is None else read_rows(out / RESULTS)
     names = name_results(found, saved_names(list(rows.values())))
     localizer = Localizer.load(model, max_false_alarms=max_false_alarms)

@@ -70,6 +70,7 @@ def hints(case: Case) -> tuple[str, ...]:
         found.append("preview differs")
     if evidence.credentials.status == "present":
         found.append("credentials intact" if evidence.credentials.intact else "credentials broken")
+        found += ["credentials of an ingredient broken"] if evidence.credentials.ingredient_faults else []
     return tuple(dict.fromkeys(found))
 
 

@@ -127,7 +127,7 @@ class Jobs:
             max_pixels=settings.max_pixels,
             seconds=settings.decode_seconds,
             megabytes=settings.decode_mb,
-            anchors=trust_anchors(),
+            anchors=trust_anchors(settings.trust_anchors),
         )
         self.judge = Judge.of(localizer)
         self._jobs: dict[str, Job] = {}

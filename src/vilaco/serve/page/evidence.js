@@ -54,6 +54,9 @@ function thumbnails(found) {
 function credentials(found) {
   if (found.status !== "present") return found.note ? `${found.status} (${found.note})` : found.status;
   const state = found.intact ? "present, and the file is unchanged since signing" : "present, but they do not fit the file";
-  const trust = { trusted: "signer on your list", untrusted: "signer not on your list", "not checked": "signer not checked" }[found.trust];
-  return `${state}; ${trust ?? ""}${found.signer ? `: ${found.signer}` : ""}`;
+  const trust = { trusted: "signer on your list", untrusted: "signed by someone who is not on your trust list", "not checked": "signer not checked" }[found.trust];
+  const parts = [`${state}; ${trust ?? ""}${found.signer ? `: ${found.signer}` : ""}`];
+  if (found.ingredient_faults.length) parts.push(`a picture that went in has broken ones (${found.ingredient_faults.join(", ")})`);
+  if (found.identity_trust) parts.push(`vouched for by ${found.identity}: ${found.identity_trust}`);
+  return parts.join("; ");
 }
