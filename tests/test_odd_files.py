@@ -120,6 +120,16 @@ def test_frames_and_pages_of_every_format(kind: str) -> None:
     assert load_photo(encoded(first, kind, **options)).pages == 1
 
 
+@pytest.mark.timeout(20)
+def test_the_size_is_checked_before_the_frames_that_a_later_one_is_made_of() -> None:
+    first = Image.fromarray(smooth())
+    data = bytearray(encoded(first, "GIF", save_all=True, append_images=[first.rotate(180)]))
+    data[6:10] = struct.pack("<HH", 60_000, 60_000)
+    with pytest.raises(ImageError) as caught:
+        load_photo(bytes(data), page=2)
+    assert caught.value.code == "too_many_pixels"
+
+
 def test_heic_of_two_pictures() -> None:
     heif = pytest.importorskip("pillow_heif", reason="HEIC needs the extra package pillow-heif")
     file = heif.HeifFile()

@@ -156,7 +156,7 @@ def decode(
         ImageError: ``not_an_image``, ``needs_heif``, ``camera_raw``, ``no_such_page``, ``empty``, ``too_many_pixels``,
             ``unsupported``, ``truncated``, ``bomb``, ``corrupt`` or ``out_of_memory``.
     """
-    with open_page(stream, name, page) as opened:
+    with open_page(stream, name, page, max_pixels) as opened:
         picture, notes = opened.picture, list(opened.notes)
         check_size(name, *picture.size, max_pixels)
         if isinstance(picture, JpegImageFile):
@@ -180,20 +180,23 @@ def decode(
 
 
 @contextmanager
-def open_page(stream: BinaryIO, name: str, page: int | None = None) -> Iterator[OpenedPage]:
+def open_page(
+    stream: BinaryIO, name: str, page: int | None = None, max_pixels: int | None = None
+) -> Iterator[OpenedPage]:
     """Context with a picture of a file, its header read and its pixels not yet; what goes wrong inside is one error.
 
     Args:
         stream: The file's bytes, seekable.
         name: How errors call the image.
         page: Which picture, from 1; the one that the file opens with if ``None``.
+        max_pixels: Largest width times height of what has to be decoded on the way to a later page.
 
     Raises:
-        ImageError: As `decode`, whose limit on pixels is not checked here.
+        ImageError: As `decode`.
     """
     try:
         with _pillow_set_up:
-            yield _opened_page(stream, name, page)
+            yield _opened_page(stream, name, page, max_pixels)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -330,7 +333,7 @@ def _lab_to_srgb() -> ImageCms.ImageCmsTransform:
     return ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
 
 
-def _opened_page(stream: BinaryIO, name: str, page: int | None) -> OpenedPage:
+def _opened_page(stream: BinaryIO, name: str, page: int | None, max_pixels: int | None) -> OpenedPage:
     start = _start(stream)
     raw = raw_kind(start)
     if raw is None and is_tiff(start):
@@ -354,6 +357,8 @@ def _opened_page(stream: BinaryIO, name: str, page: int | None) -> OpenedPage:
         return OpenedPage(picture, _checked_page(name, page or number, number), number, (_UNCOUNTED,))
     if page is not None and page != number:
         number = _checked_page(name, page, pages)
+        if max_pixels is not None:
+            check_size(name, *picture.size, max_pixels)  # a frame is made out of those before
         picture.seek(number - 1)
     return OpenedPage(picture, number, pages, _of_pages(number, pages))
 
@@ -387,7 +392,7 @@ def _remains(
         raise broken
     stream.seek(0)
     data = stream.read()
-    remains = find_remains(data, kind, lambda: _opened_page(io.BytesIO(data), broken.source, opened.page).picture)
+    remains = find_remains(data, kind, lambda: _opened_page(io.BytesIO(data), broken.source, opened.page, None).picture)
     if remains is None:
         raise broken
     if not (accept_truncated or remains.is_nearly_all):
