@@ -474,3 +474,68 @@ def test_a_blank_picture_gets_no_verdict_on_the_page(visit: Visit, tmp_path: Pat
     visit.page.wait_for_selector(".verdict", timeout=DONE)
     assert visit.page.text_content(".headline") == "Nothing to judge"
     assert visit.page.locator(".scale").count() == 0
+
+
+def canvas_pixels(page: Any, selector: str) -> np.ndarray:
+    """A canvas as it was drawn, (H, W, 3) RGB."""
+    url = page.evaluate("(selector) => document.querySelector(selector).toDataURL()", selector)
+    png = np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8)
+    return cv2.imdecode(png, cv2.IMREAD_COLOR_RGB)
+
+
+def test_the_magnifier_shows_whole_pixels_of_one_place_and_moves_by_key(
+    visit: Visit, tmp_path: Path, client: httpx2.Client
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "noise.png")
+    page = visit.page
+    with page.expect_response(lambda answer: "/map.png" in answer.url) as asked:
+        visit.choose(tmp_path / "noise.png")
+        page.wait_for_selector(".verdict", timeout=DONE)
+    base = asked.value.url.removesuffix("map.png")
+    page.get_by_text("Magnifier", exact=True).click()
+    page.wait_for_selector("output:has-text('Pixel 80, 60')", timeout=DONE)
+    box = page.locator(".magnifier")
+    box.focus()
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowDown", "Shift+ArrowRight", "+"):
+        page.keyboard.press(key)
+    assert "Pixel 88, 61; each is 12 × 12 here" in page.text_content(".magnifier + output")
+    ela = cv2.imdecode(np.frombuffer(client.get(f"{base}ela.png").content, np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert ela.shape == pixels.shape
+    for number, picture in ((1, pixels), (3, ela)):
+        shown = canvas_pixels(page, f".magnifier figure:nth-child({number}) canvas")
+        wanted = picture[61 - 6 : 61 + 6, 88 - 6 : 88 + 6].repeat(12, 0).repeat(12, 1)
+        outside = np.ones(shown.shape[:2], bool)
+        outside[6 * 12 - 3 : 7 * 12 + 3, 6 * 12 - 3 : 7 * 12 + 3] = False  # the frame around the middle
+        np.testing.assert_array_equal(shown[outside], wanted[outside])
+    pane = page.locator(".pane:visible").first.bounding_box()
+    page.mouse.move(pane["x"] + pane["width"] / 2, pane["y"] + pane["height"] / 2)
+    page.wait_for_selector("output:has-text('Pixel 80, 60')")
+    page.keyboard.press("-")
+    assert "each is 8 × 8" in page.text_content(".magnifier + output")
+
+
+def test_levels_change_what_is_seen_and_not_what_is_saved(visit: Visit, tmp_path: Path) -> None:
+    Image.fromarray(np.full((120, 160, 3), (100, 50, 200), np.uint8)).save(tmp_path / "plain.png")
+    page = visit.page
+    visit.choose(tmp_path / "plain.png")
+    page.wait_for_selector(".verdict", timeout=DONE)
+    page.get_by_text("Levels", exact=True).click()
+    page.get_by_role("slider").nth(0).fill("0")  # no map over the photo
+    page.wait_for_timeout(800)
+
+    def seen() -> list[int]:
+        drawn = canvas_pixels(page, ".pane:not(.plain)")
+        return drawn[drawn.shape[0] // 2, drawn.shape[1] // 2].tolist()
+
+    assert seen() == [100, 50, 200]
+    page.get_by_label("Brightness").fill("20")
+    assert seen() == [151, 101, 251]  # each plus 51
+    page.get_by_role("button", name="As it is").click()
+    page.get_by_label("Contrast").fill("25")
+    assert seen() == [72, 0, 255]  # twice as far from 127.5: 72.5, -27.5, 272.5
+    page.get_by_label("Contrast").fill("0")
+    page.get_by_label("Gamma").fill("50")
+    assert np.abs(np.array(seen()) - [159.7, 112.9, 225.8]).max() <= 1  # 255 times the root of the share
+    page.get_by_role("button", name="As it is").click()
+    assert seen() == [100, 50, 200]

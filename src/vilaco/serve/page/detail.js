@@ -4,6 +4,8 @@ import { getBlob, getJson } from "./api.js";
 import { correct, labelOf } from "./corrections.js";
 import { evidenceSection } from "./evidence.js";
 import { $, el, percent, save, stem } from "./dom.js";
+import { levelSliders } from "./levels.js";
+import { Magnifier } from "./magnifier.js";
 import { Viewer } from "./viewer.js";
 
 const CLASSES = { tampered: "tampered", authentic: "authentic", "cannot tell": "unsure" };
@@ -57,6 +59,22 @@ async function showAnswer(item, forget, again) {
   viewer = new Viewer(result.width, result.height);
   const regions = el("div", { className: "regions" });
   const notice = el("p", { className: "error", role: "alert" });
+  const ours = viewer;
+  const magnifier = new Magnifier(
+    result.width,
+    result.height,
+    async () => {
+      const names = ["map", "ela", "noise"];
+      const blobs = await Promise.all(names.map((name) => getBlob(`v1/photos/${photo.id}/${name}.png`)));
+      return Promise.all([ours.photo ?? pictureOf(item), ...blobs.map((blob) => createImageBitmap(blob))]);
+    },
+    (box) => ours.setMagnified(box),
+  );
+  ours.onpoint = (x, y) => magnifier.show(x, y);
+  const levels = levelSliders((table) => {
+    ours.setLevels(table);
+    magnifier.setLevels(table);
+  });
   $("detail").replaceChildren(
     el("h2", { className: "name", textContent: item.name }),
     ...(result.pages > 1 ? [pageChooser(result, again)] : []),
@@ -65,13 +83,14 @@ async function showAnswer(item, forget, again) {
     notice,
     viewer.element,
     controls(photo, regions, notice),
+    levels,
+    magnifier.element,
     regions,
     ...(photo.evidence ? [evidenceSection(photo.evidence, photo.hints)] : []),
     downloads(photo, notice, forget),
   );
   viewer.setSideBySide(viewer.sideBySide);
   showRegions(regions, result.regions, photo);
-  const ours = viewer;
   try {
     const map = await getBlob(`v1/photos/${photo.id}/map.png`);
     const picture = await pictureOf(item);
