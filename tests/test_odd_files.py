@@ -3,60 +3,20 @@
 import io
 import re
 import struct
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pictures import encoded, make_textured, smooth
+from pictures import Tags, bmp_with_alpha, encoded, make_textured, smooth, tiff
 from scan_runs import rows_of, run_cli
 from vilaco.errors import ImageError
 from vilaco.images import Photo, count_pages, encode_jpeg, is_blank, load_mask, load_photo
 from vilaco.localizer import Localizer
 from vilaco.result import NOTHING_TO_JUDGE
 
-Tags = dict[int, tuple[int, ...]]
 TEXTURED = make_textured(np.random.default_rng(0))
-
-
-def tiff(*folders: tuple[np.ndarray, Tags, Sequence[tuple[np.ndarray, Tags]]], big: bool = False) -> bytes:
-    """A TIFF file by hand: pictures in a chain, each with more tags and, below it, pictures of its own."""
-    place, count, entry = ("Q", "Q", "<HHQQ") if big else ("I", "H", "<HHII")
-    size = struct.calcsize("<" + place)
-    out = bytearray(b"II+\0\x08\0\0\0" + bytes(8) if big else b"II*\0" + bytes(4))
-
-    def add(pixels: np.ndarray, extra: Tags, below: Sequence[tuple[np.ndarray, Tags]], link_at: int) -> int:
-        """Append a folder, tell the place at ``link_at``; returns where its own link is."""
-        offsets = []
-        for other, tags in below:
-            place_at = len(out)
-            out.extend(bytes(size))
-            add(other, tags, (), place_at)
-            offsets.append(struct.unpack_from("<" + place, out, place_at)[0])
-        data_at = len(out)
-        out.extend(pixels.tobytes())
-        height, width = pixels.shape[:2]
-        tags = {256: (width,), 257: (height,), 259: (1,), 262: (2,), 273: (data_at,), 277: (3,), 278: (height,)}
-        tags |= {279: (pixels.size,), 258: (8, 8, 8), **({330: tuple(offsets)} if offsets else {}), **extra}
-        places = {}
-        for tag, values in tags.items():
-            if len(values) * size > size:
-                places[tag] = len(out)
-                out.extend(struct.pack(f"<{len(values)}{place}", *values))
-        struct.pack_into("<" + place, out, link_at, len(out))
-        out.extend(struct.pack("<" + count, len(tags)))
-        kind = 16 if big else 4
-        for tag, values in sorted(tags.items()):
-            out.extend(struct.pack(entry, tag, kind, len(values), places.get(tag, values[0])))
-        out.extend(bytes(size))
-        return len(out) - size
-
-    link = len(out) - size
-    for pixels, extra, below in folders:
-        link = add(pixels, extra, below, link)
-    return bytes(out)
 
 
 SMALL, FULL, OTHER = smooth(10, 15), smooth(40, 60), 255 - smooth(40, 60)
@@ -181,10 +141,7 @@ def test_folders_without_an_end_or_a_place_cost_no_time() -> None:
 
 def test_alpha_that_hides_everything_is_none() -> None:
     rgba = np.dstack([smooth(), np.zeros((40, 60), np.uint8)])
-    header = struct.pack("<IiiHHIIiiII", 108, 60, -40, 1, 32, 3, 40 * 60 * 4, 0, 0, 0, 0)
-    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
-    body = header + masks + bytes(108 - len(header) - len(masks)) + rgba[..., [2, 1, 0, 3]].tobytes()
-    bmp = b"BM" + struct.pack("<IHHI", 14 + len(body), 0, 0, 14 + 108) + body
+    bmp = bmp_with_alpha(rgba)
     with Image.open(io.BytesIO(bmp)) as picture:
         assert picture.mode == "RGBA"
     for data in (bmp, encoded(rgba, "PNG"), encoded(rgba, "TIFF"), encoded(rgba, "WEBP", lossless=True, exact=True)):
