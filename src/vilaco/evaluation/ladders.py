@@ -80,7 +80,9 @@ class Ladder:
 
 
 def _with_pixels(photo: Photo, pixels: NDArray[np.uint8]) -> Photo:
-    return replace(photo, pixels=np.ascontiguousarray(pixels))
+    """The photo with other pixels; of another size, none of its rows is known to be missing."""
+    rows = photo.rows if pixels.shape == photo.pixels.shape else None
+    return replace(photo, pixels=np.ascontiguousarray(pixels), rows=rows)
 
 
 def clean(photo: Photo) -> Photo:
