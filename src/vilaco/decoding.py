@@ -233,14 +233,14 @@ def to_rgb(picture: Image.Image, name: str, notes: list[str]) -> np.ndarray:
             meaning in RGB.
     """
     mode = picture.mode
-    if mode == "RGB" and not picture.has_transparency_data:
+    if mode == "RGB" and not _is_transparent(picture, name):
         return np.array(picture)
     if _is_deep_grey(picture):
         return _grey_to_rgb(_high_bytes(np.asarray(picture), name, notes))
-    if mode in ("1", "L") and not picture.has_transparency_data:
+    if mode in ("1", "L") and not _is_transparent(picture, name):
         return _grey_to_rgb(np.asarray(picture.convert("L")))
     try:
-        if picture.has_transparency_data:
+        if _is_transparent(picture, name):
             picture = _over_white(picture.convert("RGBA"), notes)
         if mode in _OTHER_COLOURS:
             notes.append(f"{_OTHER_COLOURS[mode]} were turned into RGB without a colour profile")
@@ -260,7 +260,7 @@ def to_colour_and_alpha(picture: Image.Image, name: str) -> tuple[np.ndarray, np
     if _is_deep_grey(picture):
         values = np.asarray(picture)
         return np.broadcast_to(values[..., None], (*values.shape, 3)), None
-    if picture.has_transparency_data:
+    if _is_transparent(picture, name):
         rgba = np.asarray(picture.convert("RGBA"))
         return rgba[..., :3], rgba[..., 3]
     return to_rgb(picture, name, []), None
@@ -290,6 +290,13 @@ def turn(array: np.ndarray, orientation: int) -> np.ndarray:
 
 def _is_deep_grey(picture: Image.Image) -> bool:
     return picture.mode == "F" or picture.mode.startswith("I")
+
+
+def _is_transparent(picture: Image.Image, name: str) -> bool:
+    try:
+        return picture.has_transparency_data
+    except AssertionError as error:
+        raise ImageError(name, "the file is damaged (its palette is missing)", code="corrupt") from error
 
 
 def _is_deep(picture: Image.Image) -> bool:
