@@ -1,5 +1,6 @@
 """What is judged is the photo: pages, previews, raw files, transparency, blank pictures, files that end too early."""
 
+import contextlib
 import io
 import re
 import struct
@@ -7,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from pictures import Tags, bmp_with_alpha, encoded, make_textured, smooth, tiff
 from scan_runs import rows_of, run_cli
+from vilaco.decoding import to_rgb
 from vilaco.errors import ImageError
 from vilaco.images import Photo, count_pages, encode_jpeg, is_blank, load_mask, load_photo
 from vilaco.localizer import Localizer
@@ -266,6 +270,27 @@ def test_damage_is_no_cut() -> None:
     data[len(data) // 2] ^= 0xFF
     with pytest.raises(ImageError):
         load_photo(bytes(data))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", "JPEG"])
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_damage_to_any_page_gives_a_photo_or_an_image_error(kind: str, data: st.DataObject) -> None:
+    pages = {} if kind == "JPEG" else {"save_all": True, "append_images": [Image.fromarray(255 - smooth(16, 16))]}
+    broken = bytearray(encoded(smooth(16, 16), kind, **pages))
+    for _ in range(data.draw(st.integers(1, 8))):
+        broken[data.draw(st.integers(0, len(broken) - 1))] = data.draw(st.integers(0, 255))
+    cut = bytes(broken[: data.draw(st.integers(10, len(broken)))])
+    with contextlib.suppress(ImageError):
+        page = 2 if count_pages(cut) > 1 and data.draw(st.booleans()) else None
+        assert load_photo(cut, page=page, accept_truncated=True, max_pixels=1_000_000).pixels.ndim == 3
+
+
+def test_a_frame_without_its_palette_is_damaged() -> None:
+    frame = Image.fromarray(smooth(16, 16)).quantize(16)
+    frame.palette = None
+    with pytest.raises(ImageError, match="its palette is missing"):
+        to_rgb(frame, "frame", [])
 
 
 def test_masks_have_to_be_whole(tmp_path: Path) -> None:
