@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from pictures import chunk, encoded, png, smooth
+from pictures import bmp_with_alpha, chunk, encoded, png, smooth, tiff
 
 Size = tuple[int, int]
 
@@ -100,6 +100,7 @@ def _unreadable(path: Path) -> None:
 
 PHOTO = Image.fromarray(smooth())
 SIZE = (40, 60)
+SMALL = smooth(10, 15)
 BROKEN = {"truncated", "corrupt"}
 JPEG, PNG, GIF, WEBP = (encoded(smooth(), kind) for kind in ("JPEG", "PNG", "GIF", "WEBP"))
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
@@ -128,6 +129,16 @@ BAD_INPUTS = [
     holds("animated_png.png", encoded(PHOTO, "PNG", **_frames()), SIZE),
     holds("animated_webp.webp", encoded(PHOTO, "WEBP", **_frames()), SIZE),
     holds("pages.tiff", encoded(PHOTO, "TIFF", **_frames()), SIZE),
+    holds("preview_in_front.tiff", tiff((SMALL, {254: (1,)}, ()), (smooth(), {}, ())), SIZE),
+    holds("photo_below_its_preview.tiff", tiff((SMALL, {254: (1,)}, [(smooth(), {})])), SIZE),
+    holds("preview_in_front_big.tiff", tiff((SMALL, {254: (1,)}, ()), (smooth(), {}, ()), big=True), SIZE),
+    holds("pages_of_two_sizes.tiff", tiff((smooth(), {}, ()), (SMALL, {}, ())), SIZE),
+    holds("no_end.jpg", JPEG[:-2], SIZE),
+    holds("no_end_progressive.jpg", LAST_SCAN[:-2], SIZE),
+    holds("no_end.png", PNG[:-12], SIZE),
+    holds("hidden_by_alpha.bmp", bmp_with_alpha(np.dstack([smooth(), np.zeros(SIZE, np.uint8)])), SIZE),
+    holds("no_ending", JPEG, SIZE),
+    holds("kept_by_exiftool.jpg_original", JPEG, SIZE),
     holds("one_pixel_png.png", encoded(Image.new("RGB", (1, 1)), "PNG"), (1, 1)),
     holds("one_pixel_jpg.jpg", encoded(Image.new("RGB", (1, 1)), "JPEG"), (1, 1)),
     holds("two_by_nine.webp", encoded(Image.new("RGB", (2, 9)), "WEBP"), (9, 2)),
@@ -160,6 +171,11 @@ BAD_INPUTS = [
     holds("looping_folders.tiff", _tiff((256, 4, 60), next_folder=8), codes=BROKEN),
     holds("data_far_outside.tiff", _tiff((256, 4, 60), (257, 4, 40), (273, 4, 1 << 31), (279, 4, 99)), codes=BROKEN),
     holds("floats_beyond_white.tiff", encoded(np.full(SIZE, 3.0, np.float32), "TIFF"), codes={"unsupported"}),
+    # a camera's raw files
+    holds("raw.dng", tiff((SMALL, {254: (1,), 50706: (1,)}, [(smooth(), {262: (32803,)})])), codes={"camera_raw"}),
+    holds("raw.nef", tiff((SMALL, {254: (1,)}, [(smooth(), {259: (34713,), 262: (32803,)})])), codes={"camera_raw"}),
+    holds("raw_called.jpg", b"II*\0\x10\0\0\0CR\2\0" + bytes(99), codes={"camera_raw"}),
+    holds("raw.orf", b"IIRO\x08\0\0\0" + bytes(99), codes={"camera_raw"}),
     # bombs
     holds("huge_header_png.png", png(30_000, 30_000, pixels=b""), codes={"too_many_pixels"}),
     holds("largest_header.png", png(2**31 - 1, 2**31 - 1, pixels=b""), codes={"too_many_pixels"}),

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -60,3 +61,53 @@ def png(width: int, height: int, *, extra: bytes = b"", pixels: bytes | None = N
 def chunk(kind: bytes, data: bytes) -> bytes:
     """A chunk of a PNG file."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def bmp_with_alpha(rgba: np.ndarray) -> bytes:
+    """A BMP of 32 bits whose header says that one byte is alpha, (H, W, 4) uint8."""
+    height, width = rgba.shape[:2]
+    header = struct.pack("<IiiHHIIiiII", 108, width, -height, 1, 32, 3, rgba.size, 0, 0, 0, 0)
+    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    body = header + masks + bytes(108 - len(header) - len(masks)) + rgba[..., [2, 1, 0, 3]].tobytes()
+    return b"BM" + struct.pack("<IHHI", 14 + len(body), 0, 0, 14 + 108) + body
+
+
+Tags = dict[int, tuple[int, ...]]
+
+
+def tiff(*folders: tuple[np.ndarray, Tags, Sequence[tuple[np.ndarray, Tags]]], big: bool = False) -> bytes:
+    """A TIFF file by hand: pictures in a chain, each with more tags and, below it, pictures of its own."""
+    place, count, entry = ("Q", "Q", "<HHQQ") if big else ("I", "H", "<HHII")
+    size = struct.calcsize("<" + place)
+    out = bytearray(b"II+\0\x08\0\0\0" + bytes(8) if big else b"II*\0" + bytes(4))
+
+    def add(pixels: np.ndarray, extra: Tags, below: Sequence[tuple[np.ndarray, Tags]], link_at: int) -> int:
+        """Append a folder, tell the place at ``link_at``; returns where its own link is."""
+        offsets = []
+        for other, tags in below:
+            place_at = len(out)
+            out.extend(bytes(size))
+            add(other, tags, (), place_at)
+            offsets.append(struct.unpack_from("<" + place, out, place_at)[0])
+        data_at = len(out)
+        out.extend(pixels.tobytes())
+        height, width = pixels.shape[:2]
+        tags = {256: (width,), 257: (height,), 259: (1,), 262: (2,), 273: (data_at,), 277: (3,), 278: (height,)}
+        tags |= {279: (pixels.size,), 258: (8, 8, 8), **({330: tuple(offsets)} if offsets else {}), **extra}
+        places = {}
+        for tag, values in tags.items():
+            if len(values) * size > size:
+                places[tag] = len(out)
+                out.extend(struct.pack(f"<{len(values)}{place}", *values))
+        struct.pack_into("<" + place, out, link_at, len(out))
+        out.extend(struct.pack("<" + count, len(tags)))
+        kind = 16 if big else 4
+        for tag, values in sorted(tags.items()):
+            out.extend(struct.pack(entry, tag, kind, len(values), places.get(tag, values[0])))
+        out.extend(bytes(size))
+        return len(out) - size
+
+    link = len(out) - size
+    for pixels, extra, below in folders:
+        link = add(pixels, extra, below, link)
+    return bytes(out)

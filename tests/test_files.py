@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from pictures import encoded, smooth
 from vilaco.errors import DataError, VilacoError
 from vilaco.files import (
     FoundImage,
     find_images,
-    refuse_clashes,
+    name_results,
     refuse_filled,
     refuse_unwritable,
     result_stem,
@@ -30,6 +31,23 @@ def test_folder_is_searched_to_the_bottom_in_order_without_hidden_or_other_files
     touch(tmp_path, "b.JPG", "a/z.png", "a/b/c.webp", "notes.txt", ".hidden.jpg", ".git/d.jpg", "a.tiff")
     assert relatives(tmp_path) == ["a/b/c.webp", "a/z.png", "a.tiff", "b.JPG"]
     assert all(image.path == tmp_path / image.relative for image in find_images([tmp_path]))
+
+
+def test_folder_is_searched_by_content_where_the_ending_is_no_images(tmp_path: Path) -> None:
+    touch(tmp_path, "notes.txt", "empty.jpg")
+    (tmp_path / "IMG_0001").write_bytes(encoded(smooth(), "JPEG"))
+    (tmp_path / "old.jpg_original").write_bytes(encoded(smooth(), "PNG"))
+    (tmp_path / "raw.nef").write_bytes(b"MM\0*")
+    (tmp_path / "report.pdf").write_bytes(b"%PDF-1.7")
+    (tmp_path / ".hidden").write_bytes(encoded(smooth(), "PNG"))
+    os.mkfifo(tmp_path / "pipe")
+    assert relatives(tmp_path) == ["IMG_0001", "empty.jpg", "old.jpg_original", "raw.nef"]
+    assert relatives(f"{tmp_path}/*[0-9]") == ["IMG_0001"]
+
+
+def test_an_address_is_told_to_be_none_of_ours() -> None:
+    with pytest.raises(DataError, match=r"nothing is fetched.*curl -s https://example.org/a.jpg \| vilaco detect -"):
+        find_images(["https://example.org/a.jpg"])
 
 
 def test_file_is_taken_whatever_its_ending_and_named_by_its_name(tmp_path: Path) -> None:
@@ -95,13 +113,31 @@ def test_result_stem_takes_off_the_last_extension_only() -> None:
     assert result_stem(Path("photo")) == Path("photo")
 
 
-def test_clashing_names_are_refused_with_both_files(tmp_path: Path) -> None:
-    touch(tmp_path, "one/a.jpg", "one/b.jpg", "two/a.png")
-    refuse_clashes(find_images([tmp_path]))
-    with pytest.raises(DataError) as caught:
-        refuse_clashes(find_images([tmp_path / "one", tmp_path / "two"]))
-    assert str(tmp_path / "one/a.jpg") in str(caught.value)
-    assert str(tmp_path / "two/a.png") in str(caught.value)
+def names(images: list[FoundImage], kept: dict[str, str] | None = None) -> list[str]:
+    return [name.as_posix() for name in name_results(images, kept or {})]
+
+
+def test_results_that_would_clash_keep_the_extension_or_get_a_number(tmp_path: Path) -> None:
+    touch(tmp_path, "one/a.jpg", "one/b.jpg", "two/a.png", "two/A.HEIC", "three/a.jpg")
+    assert names(find_images([tmp_path])) == ["one/a", "one/b", "three/a", "two/A.HEIC", "two/a.png"]
+    together = find_images([tmp_path / "one", tmp_path / "two", tmp_path / "three"])
+    assert names(together) == ["a.jpg", "b", "A.HEIC", "a.png", "a.jpg-2"]
+    odd = [FoundImage(Path(name), Path(name)) for name in ("x.jpg", "x.png", "x.jpg.gif")]
+    assert len({name.casefold() for name in names(odd)}) == 3
+
+
+def test_results_of_an_earlier_run_keep_their_names_and_nobody_else_gets_them() -> None:
+    jpg, png = (FoundImage(Path("in") / name, Path(name)) for name in ("a.jpg", "a.png"))
+    assert names([png], {"in/a.jpg": "a"}) == ["a.png"]
+    assert names([jpg, png], {"in/a.jpg": "a"}) == ["a", "a.png"]
+
+
+@pytest.mark.parametrize("letters", [246, 251])
+def test_names_of_results_fit_the_file_system(letters: int) -> None:
+    long = [FoundImage(Path(f"{first}/{'l' * letters}.jpg"), Path(f"{'l' * letters}.jpg")) for first in "ab"]
+    found = names(long)
+    assert len(set(found)) == 2
+    assert all(len(f"{name}.page4096.overlay.jpg") <= 255 for name in found)
 
 
 def test_write_makes_folders_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:

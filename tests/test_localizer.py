@@ -67,7 +67,7 @@ class Extreme:
 
 
 def test_extreme_logits_become_zero_and_one_without_a_warning() -> None:
-    result = Localizer(Extreme(), name="extreme")(np.zeros((2, 2, 3), np.uint8))
+    result = Localizer(Extreme(), name="extreme")(np.arange(12, dtype=np.uint8).reshape(2, 2, 3) * 20)
     np.testing.assert_allclose(result.localization_map, [[0, 0.5], [0.7310586, 1]], atol=1e-6)
 
 
@@ -83,13 +83,15 @@ CALIBRATION = Calibration(
 
 
 def test_a_calibrated_answer_by_hand() -> None:
-    result = Localizer(Extreme(), name="extreme", calibration=CALIBRATION)(np.zeros((2, 2, 3), np.uint8))
+    result = Localizer(Extreme(), name="extreme", calibration=CALIBRATION)(
+        np.arange(12, dtype=np.uint8).reshape(2, 2, 3) * 20
+    )
     np.testing.assert_allclose(result.localization_map, [[0, 0.8175745], [0.9241418, 1]], atol=1e-6)  # 0, 1 + 1.5
     assert result.detection_score == pytest.approx(0.7310586)  # the logit of 0.5 is 0, and 2 x 0 + 1
     assert (result.decision_threshold, result.authentic_threshold) == (0.95, pytest.approx(0.15, abs=1e-5))
     assert result.verdict == "cannot tell"
     often = Localizer(Extreme(), name="extreme", calibration=CALIBRATION, max_false_alarms=0.5)
-    assert often(np.zeros((2, 2, 3), np.uint8)).verdict == "tampered"  # above 0.5
+    assert often(np.arange(12, dtype=np.uint8).reshape(2, 2, 3) * 20).verdict == "tampered"  # above 0.5
 
 
 def test_a_rate_needs_a_calibration_and_enough_pictures(tiny_model: Path) -> None:

@@ -22,8 +22,12 @@ def test_the_python_example_runs_and_prints_a_result(tmp_path: Path) -> None:
     assert len(list((tmp_path / "demo-out").iterdir())) == 3
 
 
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 120
+
+
 @pytest.mark.parametrize(
-    "page", ["README.md", *(f"src/vilaco/weights/{name}/README.md" for name in ("free", "research"))]
+    "page", ["docs/results.md", *(f"src/vilaco/weights/{name}/README.md" for name in ("free", "research"))]
 )
 def test_every_measured_row_is_in_the_results(page: str) -> None:
     tables = [ROOT / f"benchmarks/results/{name}.md" for name in ("compare", "shipped_model")]

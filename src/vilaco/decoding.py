@@ -12,20 +12,24 @@ What becomes of the unusual:
 - *32-bit integers* count as 0..65535 and *floats* as 0..1, as Pillow and scikit-image mean them; a file with
   other values is refused, because its white is anyone's guess.
 - *Alpha* is laid over white, the page a person sees it on, so that colour hidden under transparent pixels
-  cannot look like a forgery.
+  cannot look like a forgery; alpha that is zero everywhere is none, for nobody saves a photo that cannot be seen.
 - *Colour profiles* are not applied, CMYK's included: they move every pixel. LAB goes to sRGB by definition.
-- *Animations and multi-page files*: the first frame.
+- *Several pictures in a file* (pages, frames of an animation, MPO, HEIC): the one that the file opens with, or the one
+  asked for. A preview in a TIFF file is no page; a camera's raw file is refused.
+- *Files that end too early*: what :mod:`vilaco.cut_short` finds, if that is nearly all or the caller accepts it.
+
+Whatever is judged otherwise than the file stores it has a sentence in ``notes``.
 """
 
 import io
 import logging
 import os
-import re
 import stat
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -35,17 +39,20 @@ from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from vilaco import decoder_noise
+from vilaco.cut_short import find_remains
 from vilaco.errors import ImageError
-from vilaco.names import as_text
+from vilaco.jpeg_segments import SCAN, jpeg_segments
+from vilaco.names import as_text, is_url, one_line
+from vilaco.signatures import PREFIX, is_heif, is_tiff, raw_kind
+from vilaco.tiff_pages import read_pages, with_first
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "AVIF")
 """Pillow's names of what is decoded (JPEG covers MPO); HEIF joins where pillow-heif is installed."""
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong with a file is told once, by our error
-_HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
 _ORIENTATION, _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR_CONFIGURATION = 274, 258, 262, 284  # TIFF and EXIF tags
 _MAX_SCANS = 100  # of a JPEG; encoders write about ten
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # of those that stand before a length
 _CUT_SHORT = ("truncated", "broken data stream", "not enough", "unexpected end")  # in Pillow's messages
 _UNDO_TURN = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -56,6 +63,46 @@ _UNDO_TURN = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }
+_UNCOUNTED = "the file holds more pictures, which cannot be read"
+_OTHER_COLOURS = {"CMYK": "CMYK inks", "LAB": "LAB colour", "YCbCr": "YCbCr colour", "HSV": "HSV colour"}
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A picture that was read.
+
+    Attributes:
+        picture: Loaded, in the file's own mode, on the grid that the file stores.
+        orientation: EXIF's, 1 to 8.
+        page: Which of the file's pictures it is, from 1.
+        pages: How many there are.
+        rows: First row that the file has, and the first that it has no more; ``None`` where it has them all.
+        notes: What was done to it that the file does not say, a sentence each; the caller may add.
+    """
+
+    picture: Image.Image
+    orientation: int
+    page: int
+    pages: int
+    rows: tuple[int, int] | None
+    notes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedPage:
+    """A picture whose header is read, and its pixels are not.
+
+    Attributes:
+        picture: As Pillow opened it.
+        page: Which of the file's pictures it is, from 1.
+        pages: How many there are.
+        notes: What a person should know of the choice, a sentence each.
+    """
+
+    picture: Image.Image
+    page: int
+    pages: int
+    notes: tuple[str, ...]
 
 
 def open_source(source: str | Path | bytes, *, bytes_name: str = "<bytes>") -> tuple[BinaryIO, str]:
@@ -75,6 +122,9 @@ def open_source(source: str | Path | bytes, *, bytes_name: str = "<bytes>") -> t
         if not source:
             raise ImageError(bytes_name, "no bytes at all", code="empty")
         return io.BytesIO(source), bytes_name
+    if is_url(source):
+        hint = "is an address, and nothing is fetched; save the picture first, or: curl -s ADDRESS | vilaco detect -"
+        raise ImageError(source, hint, code="not_found")
     try:
         status = os.stat(source)
         if not stat.S_ISREG(status.st_mode):
@@ -90,45 +140,63 @@ def open_source(source: str | Path | bytes, *, bytes_name: str = "<bytes>") -> t
         raise ImageError(source, f"cannot be opened ({reason})", code="unreadable") from error
 
 
-def decode(stream: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, int]:
-    """Decode the first frame, in the file's own mode.
+def decode(
+    stream: BinaryIO, name: str, max_pixels: int, *, page: int | None = None, accept_truncated: bool = False
+) -> Decoded:
+    """Decode one picture of a file, in the file's own mode.
 
     Args:
         stream: The file's bytes, seekable.
         name: How errors call the image.
         max_pixels: Largest width times height decoded.
-
-    Returns:
-        The loaded picture on the grid the file stores, and its EXIF orientation, 1 to 8.
+        page: Which picture, from 1; the one that the file opens with if ``None``.
+        accept_truncated: Whether a picture may lack more than its last rows.
 
     Raises:
-        ImageError: ``not_an_image``, ``needs_heif``, ``empty``, ``too_many_pixels``, ``unsupported``,
-            ``truncated``, ``bomb``, ``corrupt`` or ``out_of_memory``.
+        ImageError: ``not_an_image``, ``needs_heif``, ``camera_raw``, ``no_such_page``, ``empty``, ``too_many_pixels``,
+            ``unsupported``, ``truncated``, ``bomb``, ``corrupt`` or ``out_of_memory``.
     """
-    with open_picture(stream, name) as picture:
+    with open_page(stream, name, page, max_pixels) as opened:
+        picture, notes = opened.picture, list(opened.notes)
         check_size(name, *picture.size, max_pixels)
         if isinstance(picture, JpegImageFile):
             _check_scans(stream, name)
-        if isinstance(picture, TiffImageFile):
-            return _load_tiff(picture, name)
-        picture.load()
-        return picture, _orientation(picture)
+        if _is_deep(picture):
+            notes.append("16 bits a channel were reduced to 8: the upper byte of each was judged")
+        rows = None
+        decoder_noise.take()  # what was said of others
+        try:
+            picture, orientation = _load_tiff(picture, name) if isinstance(picture, TiffImageFile) else _load(picture)
+        except OSError as error:
+            if "truncated" not in str(error):  # damaged inside
+                raise
+            picture, rows = _remains(stream, opened, _broken(name, error), accept_truncated=accept_truncated)
+            orientation = _orientation(opened.picture)
+            notes.append(_what_remains(rows, picture.height))
+            rows = None if rows == (0, picture.height) else rows
+        if said := decoder_noise.take():
+            notes.append(f"its decoder found damage: {as_text(one_line(said))}")
+    return Decoded(picture, orientation, opened.page, opened.pages, rows, notes)
 
 
 @contextmanager
-def open_picture(stream: BinaryIO, name: str) -> Iterator[Image.Image]:
-    """Context with the first frame, its header read and its pixels not yet; what goes wrong inside is one error.
+def open_page(
+    stream: BinaryIO, name: str, page: int | None = None, max_pixels: int | None = None
+) -> Iterator[OpenedPage]:
+    """Context with a picture of a file, its header read and its pixels not yet; what goes wrong inside is one error.
 
     Args:
         stream: The file's bytes, seekable.
         name: How errors call the image.
+        page: Which picture, from 1; the one that the file opens with if ``None``.
+        max_pixels: Largest width times height of what has to be decoded on the way to a later page.
 
     Raises:
-        ImageError: As `decode`, whose limit on pixels is not checked here.
+        ImageError: As `decode`.
     """
     try:
         with _pillow_set_up:
-            yield Image.open(stream, formats=_formats(stream))
+            yield _opened_page(stream, name, page, max_pixels)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -152,26 +220,30 @@ def check_size(name: str, width: int, height: int, max_pixels: int) -> None:
         raise ImageError(name, reason, code="too_many_pixels")
 
 
-def to_rgb(picture: Image.Image, name: str) -> np.ndarray:
+def to_rgb(picture: Image.Image, name: str, notes: list[str]) -> np.ndarray:
     """Turn a decoded picture of any mode into (H, W, 3) uint8 RGB, as the module's text tells.
+
+    Args:
+        picture: Loaded.
+        name: How errors call the image.
+        notes: What is done to its colours is added here, a sentence each.
 
     Raises:
         ImageError: ``unsupported`` for integers outside 0..65535, floats outside 0..1, or a mode that has no
             meaning in RGB.
     """
     mode = picture.mode
-    if mode == "RGB" and not picture.has_transparency_data:
+    if mode == "RGB" and not _is_transparent(picture, name):
         return np.array(picture)
     if _is_deep_grey(picture):
-        return _grey_to_rgb(_high_bytes(np.asarray(picture), name))
-    if mode in ("1", "L") and not picture.has_transparency_data:
+        return _grey_to_rgb(_high_bytes(np.asarray(picture), name, notes))
+    if mode in ("1", "L") and not _is_transparent(picture, name):
         return _grey_to_rgb(np.asarray(picture.convert("L")))
     try:
-        if picture.has_transparency_data:
-            picture = picture.convert("RGBA")
-            if picture.getchannel("A").getextrema() != (255, 255):
-                page = Image.new("RGBA", picture.size, "white")
-                picture = Image.alpha_composite(page, picture)
+        if _is_transparent(picture, name):
+            picture = _over_white(picture.convert("RGBA"), notes)
+        if mode in _OTHER_COLOURS:
+            notes.append(f"{_OTHER_COLOURS[mode]} were turned into RGB without a colour profile")
         if mode == "LAB":
             return np.array(ImageCms.applyTransform(picture, _lab_to_srgb()))
         return np.array(picture.convert("RGB"))
@@ -188,10 +260,10 @@ def to_colour_and_alpha(picture: Image.Image, name: str) -> tuple[np.ndarray, np
     if _is_deep_grey(picture):
         values = np.asarray(picture)
         return np.broadcast_to(values[..., None], (*values.shape, 3)), None
-    if picture.has_transparency_data:
+    if _is_transparent(picture, name):
         rgba = np.asarray(picture.convert("RGBA"))
         return rgba[..., :3], rgba[..., 3]
-    return to_rgb(picture, name), None
+    return to_rgb(picture, name, []), None
 
 
 def turn(array: np.ndarray, orientation: int) -> np.ndarray:
@@ -220,15 +292,42 @@ def _is_deep_grey(picture: Image.Image) -> bool:
     return picture.mode == "F" or picture.mode.startswith("I")
 
 
-def _high_bytes(values: np.ndarray, name: str) -> np.ndarray:
+def _is_transparent(picture: Image.Image, name: str) -> bool:
+    try:
+        return picture.has_transparency_data
+    except AssertionError as error:
+        raise ImageError(name, "the file is damaged (its palette is missing)", code="corrupt") from error
+
+
+def _is_deep(picture: Image.Image) -> bool:
+    """Whether its file has more bits a channel than Pillow gives out, or 16 of grey."""
+    read_as = " ".join(str(tile.args) for tile in getattr(picture, "tile", ()))
+    return ";16" in read_as or picture.mode.startswith("I;16") or picture.info.get("bit_depth", 8) > 8
+
+
+def _over_white(picture: Image.Image, notes: list[str]) -> Image.Image:
+    """An RGBA picture as a person sees it on a white page."""
+    lowest, highest = picture.getchannel("A").getextrema()
+    if highest == 0:
+        notes.append("its transparency hides every pixel, so it was taken for no transparency")
+    elif lowest != 255:
+        notes.append("transparent parts were laid over white")
+        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return picture
+
+
+def _high_bytes(values: np.ndarray, name: str, notes: list[str]) -> np.ndarray:
     if values.dtype.kind == "f":
         if not (values.min() >= 0 and values.max() <= 1):
             reason = "float pixels outside 0..1; save it with 8 or 16 bits a channel"
             raise ImageError(name, reason, code="unsupported")
+        notes.append("float pixels were taken for 0 (black) to 1 (white) and reduced to 8 bits")
         return np.rint(values * 255).astype(np.uint8)
-    if values.itemsize > 2 and not (values.min() >= 0 and values.max() <= 65535):
-        reason = "integer pixels outside 0..65535; save it with 8 or 16 bits a channel"
-        raise ImageError(name, reason, code="unsupported")
+    if values.itemsize > 2:
+        if not (values.min() >= 0 and values.max() <= 65535):
+            reason = "integer pixels outside 0..65535; save it with 8 or 16 bits a channel"
+            raise ImageError(name, reason, code="unsupported")
+        notes.append("32-bit pixels were taken for 0 (black) to 65535 (white) and reduced to 8 bits")
     return (values >> 8).astype(np.uint8)
 
 
@@ -241,8 +340,89 @@ def _lab_to_srgb() -> ImageCms.ImageCmsTransform:
     return ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
 
 
-def _formats(stream: BinaryIO) -> tuple[str, ...]:
-    return ("HEIF", "AVIF") if _is_heif(stream) and _register_heif() else _built_in()
+def _opened_page(stream: BinaryIO, name: str, page: int | None, max_pixels: int | None) -> OpenedPage:
+    start = _start(stream)
+    raw = raw_kind(start)
+    if raw is None and is_tiff(start):
+        tiff = read_pages(stream)
+        if tiff.raw is None and tiff.offsets:
+            number = _checked_page(name, page or 1, len(tiff.offsets))
+            picture = Image.open(with_first(stream, tiff.offsets[number - 1]), formats=("TIFF",))
+            notes = _of_pages(number, len(tiff.offsets))
+            notes += ("a smaller preview in the file was passed over",) if tiff.passed_over and number == 1 else ()
+            notes += () if tiff.is_whole else (_UNCOUNTED,)
+            return OpenedPage(picture, number, len(tiff.offsets), notes)
+        raw = tiff.raw
+    if raw is not None:
+        reason = f"is a camera's raw file ({raw}), which is no picture yet; export it as JPEG or TIFF and give that"
+        raise ImageError(name, reason, code="camera_raw")
+    picture = Image.open(stream, formats=_formats(start))
+    number = picture.tell() + 1
+    try:
+        pages = int(getattr(picture, "n_frames", 1))
+    except Exception:  # counting goes through the whole file
+        return OpenedPage(picture, _checked_page(name, page or number, number), number, (_UNCOUNTED,))
+    if page is not None and page != number:
+        number = _checked_page(name, page, pages)
+        if max_pixels is not None:
+            check_size(name, *picture.size, max_pixels)  # a frame is made out of those before
+        picture.seek(number - 1)
+    return OpenedPage(picture, number, pages, _of_pages(number, pages))
+
+
+def _of_pages(page: int, pages: int) -> tuple[str, ...]:
+    return () if pages == 1 else (f"page {page} of {pages}",)
+
+
+def _checked_page(name: str, page: int, pages: int) -> int:
+    if not 1 <= page <= pages:
+        has = "one page" if pages == 1 else f"{pages} pages"
+        raise ImageError(name, f"has {has}, and page {page} was asked for", code="no_such_page")
+    return page
+
+
+def _load(picture: Image.Image) -> tuple[Image.Image, int]:
+    picture.load()
+    return picture, _orientation(picture)  # which may stand behind the pixels
+
+
+def _remains(
+    stream: BinaryIO, opened: OpenedPage, broken: ImageError, *, accept_truncated: bool
+) -> tuple[Image.Image, tuple[int, int]]:
+    """Picture and rows that are there of a file that ends too early.
+
+    Raises:
+        ImageError: ``truncated``, where too much is missing; says how much is there.
+    """
+    kind = opened.picture.format or ""
+    if opened.page > 1 and kind != "TIFF":  # such are made out of the ones before
+        raise broken
+    stream.seek(0)
+    data = stream.read()
+    remains = find_remains(data, kind, lambda: _opened_page(io.BytesIO(data), broken.source, opened.page, None).picture)
+    if remains is None:
+        raise broken
+    if not (accept_truncated or remains.is_nearly_all):
+        reason = f"the file ends too early: {remains.share:.0%} of the picture is there (--accept-truncated judges it)"
+        raise ImageError(broken.source, reason, code="truncated")
+    return remains.picture, remains.rows
+
+
+def _what_remains(rows: tuple[int, int], height: int) -> str:
+    if rows == (0, height):
+        return "the file lacks its end, and nothing of the picture"
+    return f"the file ends too early: rows {rows[0] + 1} to {rows[1]} of {height} were judged, the rest is unknown"
+
+
+def _start(stream: BinaryIO) -> bytes:
+    stream.seek(0)
+    start = stream.read(PREFIX)
+    stream.seek(0)
+    return start
+
+
+def _formats(start: bytes) -> tuple[str, ...]:
+    return ("HEIF", "AVIF") if is_heif(start) and _register_heif() else _built_in()
 
 
 @cache
@@ -250,13 +430,6 @@ def _built_in() -> tuple[str, ...]:
     """Those of `FORMATS` that this build of Pillow has."""
     Image.init()
     return tuple(kind for kind in FORMATS if kind in Image.OPEN)
-
-
-def _is_heif(stream: BinaryIO) -> bool:
-    stream.seek(0)
-    header = stream.read(12)
-    stream.seek(0)
-    return header[4:8] == b"ftyp" and header[8:12] in _HEIF_BRANDS
 
 
 @cache
@@ -291,27 +464,21 @@ def _orientation(picture: Image.Image) -> int:
 
 
 def _check_scans(stream: BinaryIO, name: str) -> None:
-    """Refuse a JPEG of very many scans: each costs a walk over all pixels, and none needs more than a few bytes.
-
-    Markers are found as libjpeg finds them, so that neither a thumbnail inside nor a film behind the photo counts.
-    """
+    """Refuse a JPEG of very many scans: each costs a walk over all pixels, and none needs more than a few bytes."""
     stream.seek(0)
-    data = stream.read()
-    scans, at = 0, 2
-    while (marker := _JPEG_MARKER.search(data, at)) and marker[0] != b"\xff\xd9":
-        scans += marker[0] == b"\xff\xda"
+    scans = 0
+    for marker, _ in jpeg_segments(stream.read()):
+        scans += marker == SCAN
         if scans > _MAX_SCANS:
             raise ImageError(
                 name, f"a JPEG of more than {_MAX_SCANS} scans, which takes very long to read", code="bomb"
             )
-        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])
 
 
 def _unidentified(stream: BinaryIO, name: str) -> ImageError:
-    if _is_heif(stream) and not _register_heif():
+    start = _start(stream)
+    if is_heif(start) and not _register_heif():
         return ImageError(name, "HEIC needs the extra package: pip install 'vilaco[heif]'", code="needs_heif")
-    stream.seek(0)
-    start = stream.read(16)
     for kind in _built_in():
         accepts = Image.OPEN[kind][1]
         if accepts is not None and accepts(start) is True:

@@ -4,18 +4,23 @@ import glob
 import hashlib
 import os
 import secrets
+import stat
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from vilaco.errors import DataError, VilacoError
+from vilaco.names import as_text, is_url
+from vilaco.signatures import PREFIX, looks_like_photo
 
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".png", ".webp"}
     | {".tif", ".tiff"}
 )
-"""Lower-case endings that mark a file as an image when a folder or a glob is searched."""
+"""Lower-case endings that mark a file as an image when a folder or a glob is searched; others are looked into."""
 
 
 MAX_BYTES = 1 << 30
@@ -24,7 +29,7 @@ RESULT_ENDINGS = (".mask.png", ".map.png", ".overlay.jpg")
 """What the names of a photo's results end in, after their `result_stem`."""
 STANDARD_INPUT = "<stdin>"
 """What a photo from standard input is called."""
-_LONGEST_STEM = 255 - max(map(len, RESULT_ENDINGS))  # bytes; file systems hold 255
+_LONGEST_STEM = 255 - max(map(len, RESULT_ENDINGS)) - len(".page10000")  # bytes; file systems hold 255
 TEMPORARY = ".*.tmp"
 """Pattern of the names under which `write_atomically` writes; only a killed process leaves such a file."""
 
@@ -54,8 +59,8 @@ def find_images(paths: Sequence[str | Path]) -> list[FoundImage]:
     """List the images that files, folders and globs stand for.
 
     A file given by name is taken whatever its ending, so that reading it can say what is wrong. Folders are
-    searched to the bottom for files ending in one of `IMAGE_SUFFIXES`; hidden files and folders are left
-    out, and a folder reached twice (a symbolic link to itself or to a sibling) is searched once. Globs
+    searched to the bottom for images as `is_image` tells them; hidden files and folders are left out, and a
+    folder reached twice (a symbolic link to itself or to a sibling) is searched once. Globs
     follow the shell, with ``**`` for any depth; a path that exists is never read as a glob.
 
     Args:
@@ -99,13 +104,28 @@ def walk_images(folder: Path, seen: set[tuple[int, int]] | None = None) -> Itera
             continue
         if os.path.isdir(entry):
             yield from walk_images(entry, seen)
-        elif is_image_name(entry):
+        elif is_image(entry):
             yield entry
 
 
-def is_image_name(path: Path) -> bool:
-    """Whether a file counts as an image when a folder is searched: by its ending, and if it is not hidden."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+def is_image(path: Path) -> bool:
+    """Whether a file counts as an image when a folder is searched: by its ending or its first bytes, and if not hidden.
+
+    What is named like an image is taken unseen, so that reading it can say what is wrong.
+    """
+    if path.name.startswith("."):
+        return False
+    return path.suffix.lower() in IMAGE_SUFFIXES or _starts_like_photo(path)
+
+
+def _starts_like_photo(path: Path) -> bool:
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        with open(path, "rb") as file:
+            return looks_like_photo(file.read(PREFIX))
+    except OSError:
+        return False
 
 
 def read_standard_input() -> FoundImage:
@@ -152,28 +172,50 @@ def result_stem(relative: Path) -> Path:
         >>> result_stem(Path("holiday/beach.v2.jpg")).as_posix()
         'holiday/beach.v2'
     """
-    name = relative.stem if relative.stem.strip(".") else relative.name
-    encoded = os.fsencode(name)
-    if len(encoded) > _LONGEST_STEM:
-        digest = hashlib.sha256(encoded).hexdigest()[:16]
-        name = f"{encoded[: _LONGEST_STEM - 17].decode('utf-8', 'ignore')}-{digest}"
-    return relative.with_name(name)
+    return _cut(relative.with_name(relative.stem if relative.stem.strip(".") else relative.name))
 
 
-def refuse_clashes(images: Iterable[FoundImage]) -> None:
-    """Refuse images whose results would overwrite each other, before any work is done.
+def _cut(relative: Path, ending: str = "") -> Path:
+    """A path whose last name has an ending added and is short enough for those of results."""
+    encoded = os.fsencode(relative.name)
+    longest = _LONGEST_STEM - len(ending)
+    if len(encoded) <= longest:
+        return relative.with_name(relative.name + ending)
+    digest = hashlib.sha256(encoded).hexdigest()[:16]
+    return relative.with_name(f"{encoded[: longest - 17].decode('utf-8', 'ignore')}-{digest}{ending}")
 
-    Raises:
-        DataError: If two images have the same `result_stem`, such as ``a.jpg`` and ``a.png``; it names both.
+
+def name_results(images: Sequence[FoundImage], kept: Mapping[str, str]) -> list[Path]:
+    """Names of the results of images, no two alike: `result_stem`, with the extension where that alone would clash.
+
+    What clashes all the same, such as two files of one name from different folders, is numbered. Names that differ in
+    upper and lower case alone clash, too: many systems take them for one.
+
+    Args:
+        images: All that a run writes results of.
+        kept: Names of the results that lie in the folder already, by the path of their image: a path keeps its name,
+            and nobody else gets it.
+
+    Example:
+        >>> images = [FoundImage(Path(name), Path(name)) for name in ("a.jpg", "a.png", "b.jpg", "c/b.jpg")]
+        >>> [name.as_posix() for name in name_results(images, {})]
+        ['a.jpg', 'a.png', 'b', 'c/b']
     """
-    taken: dict[Path, Path] = {}
+    shared = Counter(_folded(result_stem(image.relative)) for image in images)
+    taken = {_folded(Path(name)): path for path, name in kept.items()}
+    names = []
     for image in images:
-        first = taken.setdefault(result_stem(image.relative), image.path)
-        if first != image.path:
-            raise DataError(
-                f"{first} and {image.path}: results of both would be named {result_stem(image.relative)}.*; "
-                "rename one or give their folders in separate runs"
-            )
+        path, stem, whole = as_text(image.path), result_stem(image.relative), _cut(image.relative)
+        numbered = (_cut(image.relative, f"-{number}") for number in count(2))
+        wanted = [Path(kept[path])] if path in kept else []
+        wanted += [stem] if shared[_folded(stem)] == 1 else []
+        candidates = (name for group in (wanted, [whole], numbered) for name in group)
+        names.append(next(name for name in candidates if taken.setdefault(_folded(name), path) == path))
+    return names
+
+
+def _folded(name: Path) -> str:
+    return name.as_posix().casefold()
 
 
 def refuse_unwritable(folder: Path) -> None:
@@ -254,10 +296,12 @@ def _expand(given: str | Path) -> list[FoundImage]:
     elif glob.has_magic(str(given)):
         images = list(_expand_glob(str(given)))
         nothing = "the pattern matches no image"
+    elif is_url(given):
+        raise DataError(f"{given}: nothing is fetched; save the picture first, or: curl -s {given} | vilaco detect -")
     else:
         raise DataError(f"{given}: no such file or folder")
     if not images:
-        raise DataError(f"{given}: {nothing} (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise DataError(f"{given}: {nothing} (looked for {', '.join(sorted(IMAGE_SUFFIXES))}, and into other files)")
     return sorted(images, key=lambda image: image.relative.parts)
 
 
@@ -265,7 +309,7 @@ def _expand_glob(pattern: str) -> Iterator[FoundImage]:
     fixed = Path(*_until_magic(Path(pattern).parts))
     seen: set[tuple[int, int]] = set()
     for match in map(Path, sorted(glob.glob(pattern, recursive=True))):
-        files = walk_images(match, seen) if os.path.isdir(match) else [match] if is_image_name(match) else []
+        files = walk_images(match, seen) if os.path.isdir(match) else [match] if is_image(match) else []
         for file in files:
             yield FoundImage(file, file.relative_to(fixed))
 

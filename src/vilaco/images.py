@@ -5,14 +5,14 @@ computed there is turned afterwards to the way a person sees the photo, by `Phot
 files are read: `vilaco.decoding`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
 import cv2
 import numpy as np
 
-from vilaco.decoding import check_size, decode, open_source, to_colour_and_alpha, to_rgb, turn
+from vilaco.decoding import check_size, decode, open_page, open_source, to_colour_and_alpha, to_rgb, turn
 from vilaco.errors import ImageError
 
 MAX_PIXELS = 100_000_000
@@ -26,6 +26,8 @@ _SAMPLING_FACTORS = {
     "4:2:2": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
     "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
 }
+_UNKNOWN = 128  # grey level of what a file does not have
+_BLANK_LEVELS, _BLANK_SHARE = 8, 0.001  # what JPEG makes of one colour, and dust
 _GREEN_LEAD = 64  # Columbia's greens lead by 200 and 255, less where JPEG blurs them; no other colour does
 
 
@@ -37,17 +39,48 @@ class Photo:
         pixels: RGB on the stored grid, (H, W, 3) uint8.
         orientation: EXIF orientation, 1 to 8: how `upright` turns the stored grid.
         source: The file's path as given, ``"<bytes>"`` or what these were called, or ``"<array>"``.
+        page: Which of the file's pictures it is, from 1.
+        pages: How many there are.
+        rows: First stored row that the file has, and the first that it has no more, where it ends too early; the
+            others are grey. ``None`` where it has all.
+        notes: How the photo differs from what the file stores, or is not all of it; a sentence each.
     """
 
     pixels: np.ndarray
     orientation: int
     source: str
+    page: int = 1
+    pages: int = 1
+    rows: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def upright_size(self) -> tuple[int, int]:
         """(height, width) of the photo the way a person sees it."""
         height, width = self.pixels.shape[:2]
         return (width, height) if self.orientation >= 5 else (height, width)
+
+    @property
+    def known(self) -> "Photo":
+        """The rows that are there as a photo of their own; the photo itself where all are."""
+        return self if self.rows is None else replace(self, pixels=self.pixels[slice(*self.rows)], rows=None)
+
+    def with_unknown(self, values: np.ndarray) -> np.ndarray:
+        """A map of the rows that are there, grown to the whole photo by zeros.
+
+        Args:
+            values: (h, w), upright, of the size of `known`.
+
+        Returns:
+            (H, W), upright; the same array where all rows are there.
+        """
+        if self.rows is None:
+            return values
+        there = np.zeros(self.pixels.shape[:2], bool)
+        there[slice(*self.rows)] = True
+        whole = np.zeros(self.upright_size, values.dtype)
+        whole[self.upright(there)] = values.ravel()
+        return whole
 
     def upright(self, array: np.ndarray) -> np.ndarray:
         """Turn an array from the stored grid to the way a person sees the photo.
@@ -62,7 +95,12 @@ class Photo:
 
 
 def load_photo(
-    source: str | Path | bytes | np.ndarray, *, max_pixels: int = MAX_PIXELS, bytes_name: str = "<bytes>"
+    source: str | Path | bytes | np.ndarray,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    bytes_name: str = "<bytes>",
+    page: int | None = None,
+    accept_truncated: bool = False,
 ) -> Photo:
     """Decode a photo, whatever its file type and mode.
 
@@ -70,14 +108,17 @@ def load_photo(
         source: A file, its bytes, or decoded pixels, (H, W, 3) uint8 RGB, which are not copied.
         max_pixels: Largest width times height; a larger photo is refused before it is decoded.
         bytes_name: What to call bytes.
+        page: Which picture of the file, from 1; the one that the file opens with if ``None``. Pixels have one.
+        accept_truncated: Whether the rows that are there of a file that ends too early are a photo; where it lacks no
+            more than the last row of JPEG blocks, they always are.
 
     Returns:
         The photo, its pixels on the stored grid.
 
     Raises:
         ImageError: If it cannot be read; the ``code`` is ``not_found``, ``not_a_file``, ``unreadable``,
-            ``empty``, ``not_an_image``, ``needs_heif``, ``too_many_pixels``, ``truncated``, ``bomb``,
-            ``corrupt``, ``unsupported``, ``out_of_memory`` or ``not_rgb_pixels``.
+            ``empty``, ``not_an_image``, ``needs_heif``, ``camera_raw``, ``no_such_page``, ``too_many_pixels``,
+            ``truncated``, ``bomb``, ``corrupt``, ``unsupported``, ``out_of_memory`` or ``not_rgb_pixels``.
 
     Example:
         >>> load_photo(np.zeros((2, 3, 3), np.uint8)).upright_size
@@ -87,8 +128,46 @@ def load_photo(
         return Photo(_checked_pixels(source, max_pixels), 1, "<array>")
     stream, name = open_source(source, bytes_name=bytes_name)
     with stream:
-        picture, orientation = decode(stream, name, max_pixels)
-    return Photo(to_rgb(picture, name), orientation, name)
+        decoded = decode(stream, name, max_pixels, page=page, accept_truncated=accept_truncated)
+    pixels = to_rgb(decoded.picture, name, decoded.notes)
+    if decoded.rows is not None:
+        pixels[: decoded.rows[0]] = pixels[decoded.rows[1] :] = _UNKNOWN
+    notes = tuple(decoded.notes)
+    return Photo(pixels, decoded.orientation, name, decoded.page, decoded.pages, decoded.rows, notes)
+
+
+def count_pages(source: str | Path | bytes, *, bytes_name: str = "<bytes>") -> int:
+    """How many pictures a file holds: pages of a TIFF, frames of an animation, pictures of an MPO or a HEIC.
+
+    Args:
+        source: A file, or its bytes.
+        bytes_name: What to call bytes.
+
+    Raises:
+        ImageError: If it cannot be opened, as for `load_photo`.
+    """
+    stream, name = open_source(source, bytes_name=bytes_name)
+    with stream, open_page(stream, name) as opened:
+        return opened.pages
+
+
+def is_blank(pixels: np.ndarray) -> bool:
+    """Whether a picture has one colour, or nearly: there is nothing in it that could be judged.
+
+    Args:
+        pixels: (H, W, 3) uint8.
+
+    Returns:
+        Whether all but a thousandth of the pixels are within 8 levels of the middle one of each channel.
+
+    Example:
+        >>> is_blank(np.full((9, 9, 3), 255, np.uint8))
+        True
+    """
+    step = max(1, min(pixels.shape[:2]) // 64)
+    middle = np.median(pixels[::step, ::step].reshape(-1, 3), axis=0)
+    inside = cv2.inRange(pixels, middle - _BLANK_LEVELS, middle + _BLANK_LEVELS)
+    return cv2.countNonZero(inside) >= (1 - _BLANK_SHARE) * inside.size
 
 
 def load_mask(path: str | Path, rule: MaskRule = "nonzero") -> np.ndarray:
@@ -112,15 +191,17 @@ def load_mask(path: str | Path, rule: MaskRule = "nonzero") -> np.ndarray:
         raise ValueError(f"rule must be one of {', '.join(get_args(MaskRule))}, got {rule!r}.")
     stream, name = open_source(path)
     with stream:
-        picture, orientation = decode(stream, name, MAX_PIXELS)
-    colour, alpha = to_colour_and_alpha(picture, name)
+        decoded = decode(stream, name, MAX_PIXELS)
+    if decoded.rows is not None:
+        raise ImageError(name, "the file ends too early", code="truncated")
+    colour, alpha = to_colour_and_alpha(decoded.picture, name)
     if alpha is not None and alpha.min() < alpha.max() and (colour == colour[:1, :1]).all():
         colour = np.broadcast_to(alpha[..., None], colour.shape)
     if rule == "green":
         tampered = colour[..., 1].astype(np.int32) - colour[..., ::2].max(axis=2) >= _GREEN_LEAD
     else:
         tampered = colour.any(axis=2) == (rule == "nonzero")
-    return turn(tampered, orientation)
+    return turn(tampered, decoded.orientation)
 
 
 def mask_is_binary(path: str | Path, rule: MaskRule = "nonzero") -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from vilaco.calibration import Calibration, Thresholds
 from vilaco.errors import ConfigError
-from vilaco.images import Photo, load_photo, resize_map, resize_pixels
+from vilaco.images import Photo, is_blank, load_photo, resize_map, resize_pixels
 from vilaco.result import Result
 from vilaco.runtimes import Runtime, load_runtime
 from vilaco.weights import DEFAULT, find_model
@@ -88,17 +88,21 @@ class Localizer:
         """The frozen encoder; part of every number."""
         return self.runtime.encoder_name
 
-    def __call__(self, source: str | Path | bytes | np.ndarray) -> Result:
+    def __call__(
+        self, source: str | Path | bytes | np.ndarray, *, page: int | None = None, accept_truncated: bool = False
+    ) -> Result:
         """Judge one photo.
 
         Args:
             source: A file, its bytes, or RGB pixels ``(H, W, 3)`` uint8.
+            page: Which picture of the file, from 1; the one that the file opens with if ``None``.
+            accept_truncated: Whether to judge the rows that are there of a file that ends too early.
 
         Raises:
             ImageError: If it cannot be read.
         """
         started = time.perf_counter()
-        photo = load_photo(source)
+        photo = load_photo(source, page=page, accept_truncated=accept_truncated)
         return self._predict([photo], [time.perf_counter() - started])[0]
 
     def predict(self, photo: Photo) -> Result:
@@ -114,8 +118,9 @@ class Localizer:
     def _predict(self, photos: list[Photo], seconds_before: list[float]) -> list[Result]:
         started = time.perf_counter()
         side = (self.runtime.image_size, self.runtime.image_size)
-        views = np.stack([resize_pixels(self._seen(photo), side) for photo in photos])
-        output = self.runtime(views, [photo.pixels for photo in photos])
+        known = [photo.known for photo in photos]
+        views = np.stack([resize_pixels(self._seen(photo), side) for photo in known])
+        output = self.runtime(views, [photo.pixels for photo in known])
         maps = [sigmoid(logits) for logits in output.localization_logits]
         share = (time.perf_counter() - started) / len(photos)
         return [
@@ -128,19 +133,21 @@ class Localizer:
         return photo.pixels if self.runtime.reads_pixels else photo.upright(photo.pixels)
 
     def _result(self, photo: Photo, map_: np.ndarray, score: float, *, seconds: float) -> Result:
+        known = photo.known
         if self.runtime.reads_pixels:
-            map_ = photo.upright(map_)
-        map_ = np.clip(resize_map(map_, photo.upright_size), 0.0, 1.0)
+            map_ = known.upright(map_)
+        map_ = np.clip(resize_map(map_, known.upright_size), 0.0, 1.0)
         if self.calibration is not None:
             map_, score = self.calibration.map(map_), self.calibration.score(score)
         return Result.from_map(
             photo,
-            map_,
+            photo.with_unknown(map_),
             score,
             model=f"{self.name}@{self.fingerprint[:12]}",
             seconds=seconds,
             decision_threshold=self.thresholds.decision,
             authentic_threshold=self.thresholds.authentic,
+            is_blank=is_blank(known.pixels),
         )
 
 

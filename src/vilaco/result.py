@@ -1,6 +1,7 @@
 """What vilaco says about one photo, and how it is kept."""
 
-import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +14,18 @@ from pydantic import BaseModel, ConfigDict
 from vilaco.errors import DataError
 from vilaco.files import RESULT_ENDINGS, STANDARD_INPUT, result_stem, write_atomically
 from vilaco.images import Photo, encode_jpeg, encode_png
+from vilaco.names import as_text
 from vilaco.report.overlay import draw_overlay
 
 MIN_REGION_SHARE = 0.0005
 """Parts below this share of the image are specks: 7 x 7 pixels of 384 x 256, 77 x 77 of 12 megapixels."""
 
 _NAMELESS = ("<bytes>", "<array>", STANDARD_INPUT)
+
+NOTHING_TO_JUDGE = "the picture is blank, or nearly: there is nothing to judge"
+"""Note of a result without a verdict."""
+
+_PAGE = re.compile(r"\.page\d+$")
 
 Verdict = Literal["tampered", "authentic", "cannot tell"]
 """Everything that can be said of a photo."""
@@ -41,7 +48,13 @@ class Region(BaseModel):
 
 
 class ResultRow(BaseModel):
-    """One line of ``results.jsonl``: a `Result` without its pictures."""
+    """One line of ``results.jsonl``: a `Result` without its pictures.
+
+    Attributes:
+        mask: Where the mask was saved, below the folder of the results; ``None`` where it was not.
+        map: Likewise, the map.
+        overlay: Likewise, the overlay.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,6 +70,13 @@ class ResultRow(BaseModel):
     mask_threshold: float
     model: str
     seconds: float
+    page: int = 1
+    pages: int = 1
+    is_blank: bool = False
+    notes: tuple[str, ...] = ()
+    mask: str | None = None
+    map: str | None = None
+    overlay: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +86,11 @@ class SavedFiles:
     mask: Path
     map: Path
     overlay: Path
+
+    def below(self, folder: str | Path) -> dict[str, str]:
+        """The three as a `ResultRow` has them, from a folder that they lie in."""
+        paths = {"mask": self.mask, "map": self.map, "overlay": self.overlay}
+        return {name: as_text(path.relative_to(folder).as_posix()) for name, path in paths.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +110,10 @@ class Result:
         decision_threshold: Detection scores above this mean tampered.
         authentic_threshold: Detection scores up to this mean authentic; not above ``decision_threshold``.
         mask_threshold: Map values above this mean tampered.
+        page: Which of the file's pictures it is, from 1.
+        pages: How many there are.
+        is_blank: Whether the picture has one colour, or nearly: whatever the score, there is no verdict then.
+        notes: How what was judged differs from what the file stores, a sentence each.
     """
 
     path: str
@@ -96,6 +125,10 @@ class Result:
     decision_threshold: float = 0.5
     authentic_threshold: float = 0.5
     mask_threshold: float = 0.5
+    page: int = 1
+    pages: int = 1
+    is_blank: bool = False
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         values = self.localization_map
@@ -126,6 +159,7 @@ class Result:
         decision_threshold: float = 0.5,
         authentic_threshold: float = 0.5,
         mask_threshold: float = 0.5,
+        is_blank: bool = False,
     ) -> Self:
         """Result of a photo from what a model said about it.
 
@@ -138,20 +172,26 @@ class Result:
             decision_threshold: Detection scores above this mean tampered.
             authentic_threshold: Detection scores up to this mean authentic; not above ``decision_threshold``.
             mask_threshold: Map values above this mean tampered.
+            is_blank: Whether there is nothing to judge; the map is then zero.
 
         Raises:
             ValueError: If a value leaves its range or the map's size is not the photo's.
         """
+        values = np.asarray(localization_map, np.float32)
         return cls(
             path=photo.source,
             detection_score=float(detection_score),
-            localization_map=np.asarray(localization_map, np.float32),
+            localization_map=np.zeros_like(values) if is_blank else values,
             pixels=photo.upright(photo.pixels),
             model=model,
             seconds=seconds,
             decision_threshold=decision_threshold,
             authentic_threshold=authentic_threshold,
             mask_threshold=mask_threshold,
+            page=photo.page,
+            pages=photo.pages,
+            is_blank=is_blank,
+            notes=(*photo.notes, NOTHING_TO_JUDGE) if is_blank else photo.notes,
         )
 
     @property
@@ -159,12 +199,14 @@ class Result:
         """What to say of the photo; ``"cannot tell"`` where the score is evidence for neither answer."""
         if self.label:
             return "tampered"
+        if self.is_blank:
+            return "cannot tell"
         return "authentic" if self.detection_score <= self.authentic_threshold else "cannot tell"
 
     @property
     def label(self) -> int:
         """The verdict as metrics need it: 1 tampered, 0 anything else."""
-        return int(self.detection_score > self.decision_threshold)
+        return int(self.detection_score > self.decision_threshold and not self.is_blank)
 
     @cached_property
     def pred_mask(self) -> np.ndarray:
@@ -196,6 +238,10 @@ class Result:
             mask_threshold=self.mask_threshold,
             model=self.model,
             seconds=self.seconds,
+            page=self.page,
+            pages=self.pages,
+            is_blank=self.is_blank,
+            notes=self.notes,
         )
 
     def to_json(self) -> str:
@@ -230,24 +276,36 @@ class Result:
         return saved
 
 
-def read_rows(file: Path) -> dict[str, str]:
-    """Lines of a ``results.jsonl`` by the path of their photo, the last one of each; none where there is no file.
+def read_rows(file: Path) -> dict[tuple[str, int], ResultRow]:
+    """Lines of a ``results.jsonl`` by path and page of their photo, the last one of each; none where there is no file.
 
     Raises:
         DataError: If it cannot be read, or a line is no result.
     """
     rows = {}
     try:
-        # not splitlines: a name in a line may hold what it takes for the end of one
-        for line in filter(None, file.read_text("utf-8").split("\n")):
-            rows[str(json.loads(line)["path"])] = line
+        lines = file.read_text("utf-8").split("\n")  # not splitlines: a name may hold what it takes for a line's end
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise DataError(f"{file}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file}: line {len(rows) + 1} is no result of vilaco detect; give another folder") from error
+    except ValueError as error:
+        raise DataError(f"{file}: is no UTF-8 text; give another folder") from error
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = ResultRow.model_validate_json(line) if line else None
+        except ValueError as error:
+            raise DataError(f"{file}: line {number} is no result of vilaco detect; give another folder") from error
+        if row is not None:
+            rows[row.path, row.page] = row
     return rows
+
+
+def saved_names(rows: Sequence[ResultRow]) -> dict[str, str]:
+    """What the results of photos are named after, by path: as :func:`vilaco.files.name_results` gave it to them."""
+    names = {row.path: row.mask.removesuffix(RESULT_ENDINGS[0]) for row in rows if row.mask}
+    paged = {row.path for row in rows if row.pages > 1}
+    return {path: _PAGE.sub("", name) if path in paged else name for path, name in names.items()}
 
 
 def find_regions(

@@ -15,8 +15,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from pictures import make_photo
+from pictures import make_photo, make_textured
+from vilaco.images import encode_jpeg
 
 
 def vilaco(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -122,7 +124,8 @@ def test_a_photo_from_standard_input(inbox: Path, tiny_model: Path, tmp_path: Pa
     assert run.returncode == 0, run.stderr
     row = json.loads(run.stdout)
     named = json.loads(vilaco("detect", inbox / "one.jpg", "--json", "--model", tiny_model).stdout)
-    assert row | {"path": "", "seconds": 0} == named | {"path": "", "seconds": 0}
+    own = dict.fromkeys(("path", "seconds", "mask", "map", "overlay"))
+    assert row | own == named | own
     assert row["path"] == "<stdin>"
     names = {"stdin.mask.png", "stdin.map.png", "stdin.overlay.jpg", "results.jsonl"}
     assert set(os.listdir(tmp_path / "out")) == names
@@ -141,13 +144,69 @@ def test_large_photos_do_not_wait_for_a_whole_batch(tiny_model: Path, tmp_path: 
     assert run.stdout.index("a.png") < run.stdout.index("b.png")  # judged before the next was looked at
 
 
-def test_names_that_would_clash_are_refused_before_any_work(inbox: Path, tiny_model: Path, tmp_path: Path) -> None:
+def test_names_that_would_clash_keep_their_extension(inbox: Path, tiny_model: Path, tmp_path: Path) -> None:
+    (inbox / "broken.jpg").unlink()
     cv2.imwrite(str(inbox / "one.png"), make_photo(np.random.default_rng(1)))
-    run = vilaco("detect", inbox, "--model", tiny_model, "--out", tmp_path / "out")
+    out = tmp_path / "out"
+    for given in (inbox, inbox / "one.png"):  # alone it keeps the name it has
+        assert vilaco("detect", given, "--model", tiny_model, "--out", out).returncode == 0
+    rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    masks = {Path(row["path"]).name: row["mask"] for row in rows}
+    assert masks["one.jpg"], masks["one.png"] == ("one.jpg.mask.png", "one.png.mask.png")
+    assert masks["two.png"] == "deep/two.mask.png"
+    for row in rows:
+        assert all((out / row[kind]).is_file() for kind in ("mask", "map", "overlay"))
+    assert len(list(out.rglob("*.mask.png"))) == len(rows) == 4
+
+
+def pages_file(folder: Path) -> Path:
+    pages = [Image.fromarray(make_photo(np.random.default_rng(seed))) for seed in range(3)]
+    pages[0].save(folder / "scan.tiff", save_all=True, append_images=pages[1:])
+    return folder / "scan.tiff"
+
+
+def test_each_page_of_a_file_can_have_its_result(tiny_model: Path, tmp_path: Path) -> None:
+    file, out = pages_file(tmp_path), tmp_path / "out"
+    run = vilaco("detect", file, "--model", tiny_model, "--out", out)
+    assert "(page 1 of 3)" in run.stdout
+    run = vilaco(
+        "detect", file, "--page", "all", "--json", "--model", tiny_model, "--out", out, "--report", out / "r.html"
+    )
+    assert run.returncode == 0, run.stderr
+    rows = [json.loads(line) for line in run.stdout.splitlines()]
+    assert [(row["page"], row["pages"], row["notes"]) for row in rows] == [
+        (n, 3, [f"page {n} of 3"]) for n in (1, 2, 3)
+    ]
+    assert [row["mask"] for row in rows] == [f"scan.page{n}.mask.png" for n in (1, 2, 3)]
+    assert (out / "results.jsonl").read_text().splitlines() == run.stdout.splitlines()
+    assert len(list((out / "r-cases").iterdir())) == 3
+    assert "page 2 of 3" in next((out / "r-cases").glob("0002*")).read_text()
+    alone = json.loads(vilaco("detect", file, "--page", "2", "--json", "--model", tiny_model).stdout)
+    assert (alone["page"], alone["detection_score"]) == (2, rows[1]["detection_score"])
+    missing = vilaco("detect", file, "--page", "4", "--model", tiny_model)
+    assert missing.returncode == 3
+    assert "scan.tiff: has 3 pages, and page 4 was asked for [no_such_page]" in missing.stderr
+    wrong = vilaco("detect", file, "--page", "first", "--model", tiny_model)
+    assert wrong.returncode == 2
+
+
+def test_what_is_there_of_a_cut_file_is_judged_when_asked(tiny_model: Path, tmp_path: Path) -> None:
+    data = encode_jpeg(make_textured(np.random.default_rng(0)), 90)
+    (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 2])
+    refused = vilaco("detect", tmp_path / "cut.jpg", "--model", tiny_model)
+    assert refused.returncode == 3
+    assert re.search(r"ends too early: 4\d% of the picture is there \(--accept-truncated judges it\)", refused.stderr)
+    run = vilaco("detect", tmp_path / "cut.jpg", "--accept-truncated", "--json", "--model", tiny_model)
+    assert run.returncode == 0
+    row = json.loads(run.stdout)
+    assert (row["height"], row["width"]) == (256, 384)
+    assert all(y + height <= 128 for _, y, _, height in (region["box"] for region in row["regions"]))
+
+
+def test_nothing_is_fetched(tmp_path: Path) -> None:
+    run = vilaco("detect", "https://example.org/a.jpg", cwd=tmp_path)
     assert run.returncode == 2
-    assert "one.jpg" in run.stderr
-    assert "one.png" in run.stderr
-    assert not (tmp_path / "out").exists()
+    assert "https://example.org/a.jpg: nothing is fetched" in run.stderr
 
 
 @pytest.mark.parametrize(

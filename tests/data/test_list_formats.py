@@ -1,5 +1,8 @@
 """Folders, manifests and the lists of other projects: what they say, and what a faulty one is told."""
 
+import codecs
+import csv
+import io
 import json
 from pathlib import Path
 
@@ -11,6 +14,8 @@ from vilaco.data.formats import read_dataset, read_splits, read_subset, recognis
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
 from vilaco.errors import DataError
 from vilaco.files import find_images
+from vilaco.scan.sources import list_items
+from vilaco.tables import read_table
 
 
 def image(path: Path) -> Path:
@@ -107,10 +112,23 @@ def test_jsonl_manifest(tmp_path: Path) -> None:
     [
         ("path,lable\na.jpg,0\n", r"m\.csv:1: unknown column 'lable'; did you mean 'label'\?"),
         ("pth,label\na.jpg,0\n", r"m\.csv:1: unknown column 'pth'; did you mean 'path'\?"),
-        ("path,label,Mask\na.jpg,0,\n", r"m\.csv:1: unknown column 'Mask'; did you mean 'mask'\?"),
+        ("path,label,maks\na.jpg,0,\n", r"m\.csv:1: unknown column 'maks'; did you mean 'mask'\?"),
+        ("file,image,label\na.jpg,b.jpg,0\n", r"m\.csv:1: columns 'file' and 'image' could be the path"),
+        (
+            "image,truth,where\na.jpg,0,x\n",
+            r"m\.csv:1: no column for the label; it has image, truth, where; understood",
+        ),
+        (
+            "where,truth\na.jpg,0\n",
+            r"m\.csv:1: no column for the path; it has where, truth; understood are path: path, file",
+        ),
+        ("a.jpg,1\nb.jpg,0\n", r"m\.csv: its first line names no columns; put one above it: path,label"),
         ("path,label,path\na.jpg,0,\n", r"m\.csv:1: column 'path' appears twice"),
-        ("path,mask\na.jpg,\n", r"m\.csv:1: no column 'label'; the columns are path, mask"),
-        ("path,label\na.jpg,0\nb.jpg,fake\n", r"m\.csv:3: label must be 0 \(authentic\).*got 'fake'"),
+        ("path,mask\na.jpg,\n", r"m\.csv:1: no column for the label; it has path, mask"),
+        (
+            "path,label\na.jpg,0\nb.jpg,ai\nc.jpg,AI?\n",
+            r"m\.csv: labels found that are not understood: ai, AI\?; understood are 0, .* au \(authentic\), 1,",
+        ),
         ("path,label\na.jpg,0\na, b.jpg,1\n", r"m\.csv:3: 3 values for the 2 columns"),
         ("path,label\na.jpg,0\nb.jpg,0\na.jpg,1\n", r"m\.csv:4: path 'a\.jpg' was on line 2 already"),
         ("path,label\n,0\n", r"m\.csv:2: the path is empty"),
@@ -133,7 +151,7 @@ def test_a_faulty_manifest_names_line_and_near_match(tmp_path: Path, text: str, 
     ("line", "message"),
     [
         ('{"path": "b.jpg", "lable": 1}', r"m\.jsonl:2: unknown column 'lable'; did you mean 'label'\?"),
-        ('{"path": "b.jpg", "label": true}', r"m\.jsonl:2: label must be 0 .* got True"),
+        ('{"path": "b.jpg", "label": 2}', r"m\.jsonl: labels found that are not understood: 2"),
         ('{"path": 3, "label": 1}', r"m\.jsonl:2: path must be text, got 3"),
         ('{"path": "b.jpg", ', r"m\.jsonl:2: not JSON"),
         ('["b.jpg", 1]', r"m\.jsonl:2: expected an object"),
@@ -146,19 +164,66 @@ def test_a_faulty_jsonl_line_is_named(tmp_path: Path, line: str, message: str) -
         read_dataset(file)
 
 
-def test_a_csv_of_unknown_columns_says_why_each_reader_refused(tmp_path: Path) -> None:
-    file = tmp_path / "m.csv"
-    file.write_text("image,truth,where\na.jpg,0,x\n")
-    with pytest.raises(DataError) as caught:
-        read_dataset(file)
-    assert "manifest: line 1 has no column 'path' (it has image, truth, where)" in str(caught.value)
-    assert "catnet: line 1 does not begin with an image ('image')" in str(caught.value)
+SHEET = [["path", "label", "mask", "group"], ["sub/a.jpg", "0", "", "beach; sunny"], ["é,ü.png", "1", "m/b.png", ""]]
+
+
+def sheet(delimiter: str, *, quoted: bool = False, end: str = "\r\n") -> str:
+    stream = io.StringIO()
+    quoting = csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL
+    csv.writer(stream, delimiter=delimiter, quoting=quoting, lineterminator=end).writerows(SHEET)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "saved",
+    {
+        "Excel, CSV UTF-8": sheet(",").encode("utf-8-sig"),
+        "Excel, CSV UTF-8 in Europe": sheet(";").encode("utf-8-sig"),
+        "Excel, Unicode text": sheet("\t").encode("utf-16"),
+        "UTF-16, other way round": codecs.BOM_UTF16_BE + sheet(";").encode("utf-16-be"),
+        "Excel told the delimiter": ("sep=;\r\n" + sheet(";")).encode(),
+        "LibreOffice, all quoted": sheet(";", quoted=True, end="\n").encode(),
+        "old Macs": sheet(",", end="\r").encode(),
+        "vertical bars": sheet("|").encode(),
+        "empty lines and columns": ("\r\n;;;;\r\n" + sheet(";").replace("\r\n", ";;\r\n") + ";;;;;\r\n").encode(),
+        "spaces around headers": sheet(",").replace("path,label", " Path , LABEL ").encode(),
+        "backslashes": sheet(",").replace("sub/a", "sub\\a").replace("m/b", "m\\b").encode(),
+        "usual other names": sheet(";").replace("path;label;mask;group", "Filename;Is Fake;GT;scene").encode(),
+        "labels in words": sheet(",").replace(",0,", ",Real,").replace(",1,", ",TP,").encode(),
+        "labels of pandas": sheet(",").replace(",0,", ",0.0,").replace(",1,", ",1.0,").encode(),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_tables_as_spreadsheets_save_them(tmp_path: Path, saved: tuple[str, bytes]) -> None:
+    file = tmp_path / "list.csv"
+    file.write_bytes(saved[1])
+    assert read_dataset(file) == [
+        Record(tmp_path / "sub/a.jpg", AUTHENTIC, group="beach; sunny"),
+        Record(tmp_path / "é,ü.png", TAMPERED, tmp_path / "m/b.png"),
+    ]
+    listed = [item.path.replace("\\", "/") for item in list_items(str(file))]  # named by the table's own words
+    assert listed == ["sub/a.jpg", "é,ü.png"]
+
+
+def test_a_name_with_a_backslash_is_a_name_where_there_is_such_a_file(tmp_path: Path) -> None:
+    there = image(tmp_path / "back\\slash.jpg")
+    file = tmp_path / "list.csv"
+    file.write_text("path,label\nback\\slash.jpg,0\nother\\slash.jpg,1\n")
+    assert [record.path for record in read_dataset(file)] == [there, tmp_path / "other/slash.jpg"]
+
+
+def test_how_a_table_was_read_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    file.write_bytes(sheet("\t").encode("utf-16"))
+    assert read_table(file).description == "cells divided by tabs, UTF-16"
+    file.write_bytes(sheet(";").encode("utf-8-sig"))
+    assert read_table(file).description == "cells divided by semicolons, UTF-8"
 
 
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     file = tmp_path / "m.csv"
     file.write_bytes(b"path,label\n\xff\xfe.jpg,0\n")
-    with pytest.raises(DataError, match="cannot be read as UTF-8"):
+    with pytest.raises(DataError, match=r"cannot be read as UTF-8 text .* spreadsheets call it 'CSV UTF-8'"):
         read_dataset(file)
 
 

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from vilaco.evaluation.ladders import LADDERS, blur, jpeg, messenger, noise, screenshot
+from vilaco.evaluation.ladders import LADDERS, blur, jpeg, messenger, noise, passed_on, recode, screenshot
 from vilaco.images import Photo, resave_jpeg
 
 
@@ -23,6 +23,39 @@ def test_social_has_every_long_side_and_quality() -> None:
     names = [rung.name for rung in LADDERS["social"].rungs]
     messengers = [f"resize-{side}-jpeg-{q}" for side in (2048, 1280, 960) for q in (85, 75, 60)]
     assert names == ["clean", *messengers, "screenshot"]
+
+
+def test_messengers_and_web_have_their_rungs_and_every_rung_says_what_it_stands_for() -> None:
+    names = [rung.name for rung in LADDERS["messenger"].rungs]
+    sent = [
+        f"{how}-{side}-jpeg-{q}" for how in ("sent", "passed-on") for side in (1600, 2048) for q in (85, 80, 75, 70)
+    ]
+    assert names == ["clean", *sent]
+    assert [rung.name for rung in LADDERS["web"].rungs] == [
+        "clean", "webp-90", "webp-75", "webp-50", "avif-80", "avif-60", "avif-40"
+    ]  # fmt: skip
+    for ladder in LADDERS.values():
+        told = [rung.stands_for for rung in ladder.rungs]
+        assert len(set(told)) == len(told)
+        assert all(str(rung.level) in rung.stands_for for rung in ladder.rungs if rung.level is not None)
+
+
+def test_passing_on_is_sending_twice() -> None:
+    original = photo((400, 2000))
+    by_hand = cv2.resize(original.pixels, (1600, 320), interpolation=cv2.INTER_AREA)
+    by_hand = resave_jpeg(resave_jpeg(by_hand, 75), 75)
+    np.testing.assert_array_equal(passed_on(original, long_side=1600, quality=75).pixels, by_hand)
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "AVIF"])
+def test_web_files_change_more_at_lower_quality(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    original = Photo(rng.integers(100, 156, (96, 160, 3), np.uint8), 1, "made here")
+    changes = [
+        np.abs(recode(original, kind=kind, quality=q).pixels.astype(float) - original.pixels).mean()
+        for q in (90, 60, 30)
+    ]
+    assert 0 < changes[0] < changes[1] < changes[2]
 
 
 @pytest.mark.parametrize("ladder", LADDERS)

@@ -74,18 +74,18 @@ def test_names_that_are_not_text_keep_apart(folder: Path) -> None:
     ("source", "words"),
     [
         ("nowhere", "no such file or folder"),
-        ("photo.jpg", "give a folder, a manifest ending in .csv, or a URL"),
-        ("nowhere.csv", "cannot be read as a manifest (No such file or directory)"),
+        ("photo.jpg", "give a folder, a manifest ending in .csv or .tsv, or a URL"),
+        ("nowhere.csv", "cannot be read (No such file or directory)"),
         ("file:///nowhere/at/all", "holds no image"),
         ("nosuch://x", "cannot be opened"),
-        ("no_path.csv", "has no column 'path' (it has label, file)"),
-        ("not_text.csv", "cannot be read as a manifest"),
+        ("no_path.csv", "has no column for the path; it has label, where; understood are path, file"),
+        ("not_text.csv", "cannot be read as UTF-8 text"),
     ],
 )
 def test_wrong_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, words: str) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photo.jpg").write_bytes(b"J")
-    (tmp_path / "no_path.csv").write_text("label,file\n1,a.jpg\n")
+    (tmp_path / "no_path.csv").write_text("label,where\n1,a.jpg\n")
     (tmp_path / "not_text.csv").write_bytes(b"path\n\xff\xfe\n")
     with pytest.raises((DataError, ConfigError)) as caught:
         list_items(source)

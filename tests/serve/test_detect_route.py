@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pictures import make_photo
+from pictures import make_photo, make_textured
 from serving import as_form, photo_bytes
-from vilaco.images import load_photo
+from vilaco.images import encode_jpeg, load_photo
 from vilaco.localizer import Localizer
 from vilaco.result import find_regions
 
@@ -143,3 +143,26 @@ def test_a_name_is_only_shown_never_used(client: httpx2.Client, name: str) -> No
     assert photo["state"] == "done"
     assert photo["name"].isprintable()
     assert len(photo["name"]) <= 200
+
+
+def test_page_and_what_is_there_are_asked_for(client: httpx2.Client) -> None:
+    pages = [Image.fromarray(make_photo(np.random.default_rng(seed))) for seed in (1, 2)]
+    file = io.BytesIO()
+    pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:])
+    second = client.post("/v1/detect", params={"page": 2}, files=as_form(file.getvalue())).json()["photos"][0]
+    assert (second["result"]["page"], second["result"]["pages"]) == (2, 2)
+    assert second["result"]["notes"] == ["page 2 of 2"]
+    shown = client.get(f"/v1/photos/{second['id']}/photo.png").content
+    np.testing.assert_array_equal(decoded(shown)[..., ::-1], np.asarray(pages[1]))
+    missing = client.post("/v1/detect", params={"page": 3}, files=as_form(file.getvalue()))
+    assert (missing.status_code, missing.json()["code"]) == (422, "no_such_page")
+    assert client.post("/v1/detect", params={"page": 0}, files=as_form(file.getvalue())).status_code == 422
+
+    data = encode_jpeg(make_textured(np.random.default_rng(0)), 90)
+    cut = as_form(data[: len(data) // 2])
+    assert client.post("/v1/detect", files=cut).json()["code"] == "truncated"
+    (part,) = client.post("/v1/detect", params={"accept_truncated": True}, files=cut).json()["photos"]
+    assert "the rest is unknown" in part["result"]["notes"][0]
+    levels = decoded(client.get(f"/v1/photos/{part['id']}/map.png").content)
+    assert levels.shape == (256, 384)
+    assert not levels[160:].any()

@@ -13,10 +13,12 @@ import cv2
 import httpx2
 import numpy as np
 import pytest
+from PIL import Image
 
-from pictures import make_photo
+from pictures import make_photo, make_textured
 from serving import TOKEN, photo_bytes, served
 from vilaco.data.formats.manifest import read_manifest
+from vilaco.images import encode_jpeg
 from vilaco.localizer import Localizer
 
 BROWSER = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -431,3 +433,109 @@ def test_a_busy_service_is_waited_for(browser: Any, localizer: Localizer, tmp_pa
         assert visit.page.text_content("#status") == "3 of 3 photos done"
         visit.context.close()
         assert visit.complaints == []
+
+
+def test_pages_of_a_file_are_chosen_on_the_page(visit: Visit, tmp_path: Path) -> None:
+    pictures = [Image.fromarray(make_photo(np.random.default_rng(seed), 240, 320)) for seed in (1, 2, 3)]
+    pictures[0].save(tmp_path / "scan.tiff", save_all=True, append_images=pictures[1:])
+    page = visit.page
+    visit.choose(tmp_path / "scan.tiff")
+    page.wait_for_selector(".verdict", timeout=DONE)
+    assert "page 1 of 3" in page.text_content(".notes")
+    page.get_by_label("Page").select_option("2")
+    page.wait_for_selector(".notes:has-text('page 2 of 3')", timeout=DONE)
+    assert page.get_by_label("Page").input_value() == "2"
+    assert page.locator(".list .item").count() == 1
+    page.wait_for_timeout(500)
+    for name in ("Side by side", "Fit"):
+        page.get_by_role("button", name=name).click()
+    page.get_by_role("slider").nth(0).fill("0")
+    page.get_by_role("slider").nth(1).fill("100")
+    page.wait_for_timeout(800)
+    shown = cv2.resize(right_pane(page), (320, 240)).astype(int)
+    wanted, other = (np.asarray(picture)[..., ::-1].astype(int) for picture in (pictures[1], pictures[0]))
+    assert np.abs(shown - wanted).mean() < np.abs(shown - other).mean()
+
+
+def test_what_is_there_of_a_cut_photo_is_judged_at_a_click(visit: Visit, tmp_path: Path) -> None:
+    data = encode_jpeg(make_textured(np.random.default_rng(0)), 90)
+    (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 2])
+    page = visit.page
+    visit.choose(tmp_path / "cut.jpg")
+    page.wait_for_selector(".error:has-text('of the picture is there.')", timeout=DONE)
+    assert "--" not in page.text_content("#detail .error")
+    page.get_by_role("button", name="Judge the part that is there").click()
+    page.wait_for_selector(".notes:has-text('of 256 were judged, the rest is unknown')", timeout=DONE)
+
+
+def test_a_blank_picture_gets_no_verdict_on_the_page(visit: Visit, tmp_path: Path) -> None:
+    Image.new("RGB", (320, 240), "white").save(tmp_path / "white.png")
+    visit.choose(tmp_path / "white.png")
+    visit.page.wait_for_selector(".verdict", timeout=DONE)
+    assert visit.page.text_content(".headline") == "Nothing to judge"
+    assert visit.page.locator(".scale").count() == 0
+
+
+def canvas_pixels(page: Any, selector: str) -> np.ndarray:
+    """A canvas as it was drawn, (H, W, 3) RGB."""
+    url = page.evaluate("(selector) => document.querySelector(selector).toDataURL()", selector)
+    png = np.frombuffer(base64.b64decode(url.partition(",")[2]), np.uint8)
+    return cv2.imdecode(png, cv2.IMREAD_COLOR_RGB)
+
+
+def test_the_magnifier_shows_whole_pixels_of_one_place_and_moves_by_key(
+    visit: Visit, tmp_path: Path, client: httpx2.Client
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "noise.png")
+    page = visit.page
+    with page.expect_response(lambda answer: "/map.png" in answer.url) as asked:
+        visit.choose(tmp_path / "noise.png")
+        page.wait_for_selector(".verdict", timeout=DONE)
+    base = asked.value.url.removesuffix("map.png")
+    page.get_by_text("Magnifier", exact=True).click()
+    page.wait_for_selector("output:has-text('Pixel 80, 60')", timeout=DONE)
+    box = page.locator(".magnifier")
+    box.focus()
+    for key in ("ArrowLeft", "ArrowLeft", "ArrowDown", "Shift+ArrowRight", "+"):
+        page.keyboard.press(key)
+    assert "Pixel 88, 61; each is 12 × 12 here" in page.text_content(".magnifier + output")
+    ela = cv2.imdecode(np.frombuffer(client.get(f"{base}ela.png").content, np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert ela.shape == pixels.shape
+    for number, picture in ((1, pixels), (3, ela)):
+        shown = canvas_pixels(page, f".magnifier figure:nth-child({number}) canvas")
+        wanted = picture[61 - 6 : 61 + 6, 88 - 6 : 88 + 6].repeat(12, 0).repeat(12, 1)
+        outside = np.ones(shown.shape[:2], bool)
+        outside[6 * 12 - 3 : 7 * 12 + 3, 6 * 12 - 3 : 7 * 12 + 3] = False  # the frame around the middle
+        np.testing.assert_array_equal(shown[outside], wanted[outside])
+    pane = page.locator(".pane:visible").first.bounding_box()
+    page.mouse.move(pane["x"] + pane["width"] / 2, pane["y"] + pane["height"] / 2)
+    page.wait_for_selector("output:has-text('Pixel 80, 60')")
+    page.keyboard.press("-")
+    assert "each is 8 × 8" in page.text_content(".magnifier + output")
+
+
+def test_levels_change_what_is_seen_and_not_what_is_saved(visit: Visit, tmp_path: Path) -> None:
+    Image.fromarray(np.full((120, 160, 3), (100, 50, 200), np.uint8)).save(tmp_path / "plain.png")
+    page = visit.page
+    visit.choose(tmp_path / "plain.png")
+    page.wait_for_selector(".verdict", timeout=DONE)
+    page.get_by_text("Levels", exact=True).click()
+    page.get_by_role("slider").nth(0).fill("0")  # no map over the photo
+    page.wait_for_timeout(800)
+
+    def seen() -> list[int]:
+        drawn = canvas_pixels(page, ".pane:not(.plain)")
+        return drawn[drawn.shape[0] // 2, drawn.shape[1] // 2].tolist()
+
+    assert seen() == [100, 50, 200]
+    page.get_by_label("Brightness").fill("20")
+    assert seen() == [151, 101, 251]  # each plus 51
+    page.get_by_role("button", name="As it is").click()
+    page.get_by_label("Contrast").fill("25")
+    assert seen() == [72, 0, 255]  # twice as far from 127.5: 72.5, -27.5, 272.5
+    page.get_by_label("Contrast").fill("0")
+    page.get_by_label("Gamma").fill("50")
+    assert np.abs(np.array(seen()) - [159.7, 112.9, 225.8]).max() <= 1  # 255 times the root of the share
+    page.get_by_role("button", name="As it is").click()
+    assert seen() == [100, 50, 200]

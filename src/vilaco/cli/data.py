@@ -52,8 +52,12 @@ def verify(
     """
     from vilaco.data.verify import open_splits
     from vilaco.data.verify import verify as verify_splits
+    from vilaco.tables import SUFFIXES, read_table
 
     splits = open_splits(paths, format)
+    for path in paths:
+        if path.suffix.lower() in SUFFIXES:
+            console.note(f"{path}: {read_table(path).description}")
     with console.progress_bar() as progress:
         task = progress.add_task("images", total=sum(len(split.records) for split in splits))
         report = verify_splits(splits, mask_size_policy=on_mask_size.value, progress=lambda: progress.advance(task))

@@ -1,9 +1,10 @@
 """``vilaco detect``: a verdict, a mask and a map for photos."""
 
 from collections import Counter
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -11,10 +12,13 @@ from vilaco.cli import console
 from vilaco.weights import DEFAULT
 
 if TYPE_CHECKING:
+    from vilaco.files import FoundImage
+    from vilaco.images import Photo
     from vilaco.report import ReportWriter
 
 
 RESULTS = "results.jsonl"
+ALL_PAGES: Literal["all"] = "all"
 _MAX_BATCH_BYTES = 3 * 32_000_000
 """Pixels of 32 megapixels: what is more than that is judged before more photos are decoded."""
 
@@ -41,6 +45,12 @@ def detect(
         help="Write a report for people, FILE.html or FILE.pdf; of many photos an index, with their reports beside it.",
         show_default=False,
     ),
+    trust_anchors: Path | None = typer.Option(
+        None,
+        metavar="FILE|FOLDER",
+        help="For --report: PEM certificates of trusted signers of content credentials; or set VILACO_TRUST_ANCHORS.",
+        show_default=False,
+    ),
     model: str = typer.Option(DEFAULT, "--model", "-m", help="A shipped model, a model folder, or a hub name."),
     max_false_alarms: float | None = typer.Option(
         None,
@@ -52,6 +62,15 @@ def detect(
     fail_on: FailOn | None = typer.Option(None, "--fail-on", help="Exit with code 1 when a photo is judged so."),
     max_failure_rate: float = typer.Option(
         0.0, min=0.0, max=1.0, help="Share of unreadable photos that still exits with code 0."
+    ),
+    page: str | None = typer.Option(
+        None,
+        metavar="N|all",
+        help="Which picture of files that hold several (TIFF, animations, HEIC), from 1; all gives each a result.",
+        show_default=False,
+    ),
+    accept_truncated: bool = typer.Option(
+        False, "--accept-truncated", help="Judge the rows that are there of files that end too early."
     ),
     max_pixels: int = typer.Option(100_000_000, min=1, help="Refuse photos with more pixels than this."),
     batch_size: int = typer.Option(8, min=1, help="Photos looked at together."),
@@ -74,55 +93,60 @@ def detect(
 
         curl -s https://example.org/photo.jpg | vilaco detect -
 
+        vilaco detect scan.tiff --page all --out results
+
         vilaco detect inbox/ --model runs/calibrated --max-false-alarms 0.02 --fail-on tampered
     """
-    from vilaco.files import find_images, read_standard_input, refuse_clashes, refuse_unwritable, without_results
+    from vilaco.files import find_images, name_results, read_standard_input, refuse_unwritable, without_results
 
+    wanted = _wanted_page(page)
     found = find_images([path for path in paths if path != "-"])
     if out is not None:
         refuse_unwritable(out)
         found = without_results(found, out)
     if "-" in paths:
         found.append(read_standard_input())
-    if out is not None:
-        refuse_clashes(found)
 
     from vilaco import report as reports
     from vilaco.errors import ImageError
-    from vilaco.files import FoundImage, result_stem, write_atomically
-    from vilaco.images import Photo, load_photo
+    from vilaco.files import write_atomically
+    from vilaco.images import count_pages, load_photo
     from vilaco.localizer import Localizer
-    from vilaco.result import read_rows
+    from vilaco.result import read_rows, saved_names
 
     cases: ReportWriter | None = None
     if report is not None:
-        from vilaco.evidence.credentials import trust_anchors
+        from vilaco.evidence import credentials
 
-        cases, anchors = reports.ReportWriter(report, many=len(found) > 1), trust_anchors()
+        many = len(found) > 1 or wanted == ALL_PAGES
+        cases, anchors = reports.ReportWriter(report, many=many), credentials.trust_anchors(trust_anchors)
     rows = {} if out is None else read_rows(out / RESULTS)
+    names = name_results(found, saved_names(list(rows.values())))
     localizer = Localizer.load(model, max_false_alarms=max_false_alarms)
     failures: list[ImageError] = []
     verdicts: Counter[str] = Counter()
-    batch: list[tuple[FoundImage, Photo]] = []
+    batch: list[tuple[FoundImage, Path, Photo]] = []
 
     def judge_batch() -> None:
-        results = localizer.predict_many((photo for _, photo in batch), batch_size=batch_size)
-        for (image, photo), result in zip(batch, results, strict=True):
+        results = localizer.predict_many((photo for _, _, photo in batch), batch_size=batch_size)
+        for (image, stem, photo), result in zip(batch, results, strict=True):
             if cases is not None:
-                judge, source, name = reports.Judge.of(localizer), image.source, image.relative.as_posix()
+                judge, source = reports.Judge.of(localizer), image.source
+                name = image.relative.as_posix() + (f", page {photo.page}" if photo.pages > 1 else "")
                 try:
                     cases.add(reports.Case.build(photo, result, judge, source=source, name=name, anchors=anchors))
                 except ImageError as error:
                     skip(error)
                     continue
             verdicts[result.verdict] += 1
-            row = result.to_json()
+            row = result.to_row()
             if out is not None:
-                result.save(out, result_stem(image.relative))
-                rows[result.path] = row
+                row = row.model_copy(update=result.save(out, stem).below(out))
+                rows[row.path, row.page] = row
             answer = f"{result.verdict:11}  {result.detection_score:.3f}"
-            text = f"{answer}  {len(result.regions):3d} regions  {result.path}"
-            console.result(row if json_lines else text, progress)
+            notes = f"  ({'; '.join(result.notes)})" if result.notes else ""
+            text = f"{answer}  {len(result.regions):3d} regions  {result.path}{notes}"
+            console.result(row.model_dump_json() if json_lines else text, progress)
         batch.clear()
 
     def skip(error: ImageError) -> None:
@@ -131,22 +155,40 @@ def detect(
             cases.fail(error)
         console.skipped(error.source, error.reason, error.code, progress)
 
+    def pages_of(image: "FoundImage") -> Iterable[int | None]:
+        if wanted != ALL_PAGES:
+            return [wanted]
+        try:
+            return range(1, 1 + count_pages(image.source, bytes_name=str(image.path)))
+        except ImageError as error:
+            skip(error)
+            return []
+
+    def look_at(image: "FoundImage", name: Path, number: int | None) -> None:
+        called = str(image.path)
+        photo = load_photo(
+            image.source, max_pixels=max_pixels, bytes_name=called, page=number, accept_truncated=accept_truncated
+        )
+        stem = name if number is None or photo.pages == 1 else name.with_name(f"{name.name}.page{photo.page}")
+        batch.append((image, stem, photo))
+        if len(batch) == batch_size or sum(photo.pixels.nbytes for _, _, photo in batch) > _MAX_BATCH_BYTES:
+            judge_batch()
+
     with console.progress_bar() as progress:
         task = progress.add_task("photos", total=len(found))
         try:
-            for image in found:
-                try:
-                    photo = load_photo(image.source, max_pixels=max_pixels, bytes_name=str(image.path))
-                    batch.append((image, photo))
-                except ImageError as error:
-                    skip(error)
-                if len(batch) == batch_size or sum(photo.pixels.nbytes for _, photo in batch) > _MAX_BATCH_BYTES:
-                    judge_batch()
+            for image, name in zip(found, names, strict=True):
+                for number in pages_of(image):
+                    try:
+                        look_at(image, name, number)
+                    except ImageError as error:
+                        skip(error)
                 progress.advance(task)
             judge_batch()
         finally:
             if out is not None:
-                write_atomically(out / RESULTS, "".join(row + "\n" for row in rows.values()).encode())
+                lines = "".join(row.model_dump_json() + "\n" for row in rows.values())
+                write_atomically(out / RESULTS, lines.encode())
             if cases is not None:
                 cases.close()
 
@@ -160,7 +202,18 @@ def detect(
         console.note(f"results in {out}")
     if cases is not None:
         console.note(f"report in {report}" if verdicts or cases.many else "no report: no photo could be read")
-    if failures and len(failures) > max_failure_rate * len(found):
+    if failures and len(failures) > max_failure_rate * (verdicts.total() + len(failures)):
         raise typer.Exit(console.EXIT_SOME_FAILED)
     if verdicts["tampered"] and fail_on is FailOn.tampered:
         raise typer.Exit(console.EXIT_FINDING)
+
+
+def _wanted_page(given: str | None) -> int | Literal["all"] | None:
+    """A page's number, `ALL_PAGES`, or ``None``."""
+    if given is None:
+        return None
+    if given == ALL_PAGES:
+        return ALL_PAGES
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
+    raise typer.BadParameter(f"must be a number from 1 on, or {ALL_PAGES}; got {given!r}", param_hint="--page")

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from vilaco import __version__
+from vilaco import __version__, decoder_noise
 from vilaco.cli import console, data
 from vilaco.cli.audit import audit
 from vilaco.cli.calibrate import calibrate
@@ -58,6 +58,7 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 def main() -> None:
     """Run the command and exit with one of the codes of :mod:`vilaco.cli.console`; 1 is a finding and nothing else."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    decoder_noise.capture()
     try:
         if any(_EMPTY.fullmatch(word) for word in sys.argv[1:]):
             raise ConfigError("an argument is empty; is a variable of the shell not set?")

@@ -12,7 +12,7 @@ def robustness(
     baseline: str | None = typer.Option(None, "--baseline", help="A baseline by its name, such as ela."),
     data: Path = typer.Option(..., "--data", "-d", help="The data set, in any known format."),
     data_format: str | None = typer.Option(None, "--format", help="The data set's format; found out unless given."),
-    ladder: str = typer.Option("benco", "--ladder", "-l", help="benco or social."),
+    ladder: str = typer.Option("benco", "--ladder", "-l", help="benco, social, messenger or web."),
     profile: str = typer.Option("wscl", "--profile", "-p", help="One or more profiles, with commas between."),
     resamples: int = typer.Option(1000, min=0, help="Bootstrap resamples behind the 95% intervals."),
     seed: int = typer.Option(0, min=0, help="Seed of the bootstrap."),

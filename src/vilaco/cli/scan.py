@@ -39,6 +39,9 @@ def scan(
         show_default=False,
     ),
     max_pixels: int = typer.Option(100_000_000, min=1, help="Refuse photos with more pixels than this."),
+    accept_truncated: bool = typer.Option(
+        False, "--accept-truncated", help="Judge the rows that are there of files that end too early."
+    ),
     engine: EngineName = typer.Option(EngineName.local, help="Processes of this machine, or of a Ray cluster."),
     workers: int | None = typer.Option(
         None, min=1, help="Photos judged at a time; one a core by default.", show_default=False
@@ -98,6 +101,7 @@ def scan(
             max_false_alarms=max_false_alarms,
             keep_above=keep_above,
             max_pixels=max_pixels,
+            accept_truncated=accept_truncated,
             engine=engine.value,
             workers=workers,
             address=address,

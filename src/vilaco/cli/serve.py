@@ -19,6 +19,12 @@ def serve(
         help="Share of authentic photos that may be called tampered, between 0 and 1; the model's own by default.",
         show_default=False,
     ),
+    trust_anchors: Path | None = typer.Option(
+        None,
+        metavar="FILE|FOLDER",
+        help="PEM certificates of those whose content credentials are trusted; or set VILACO_TRUST_ANCHORS.",
+        show_default=False,
+    ),
     host: str = typer.Option("127.0.0.1", help="Address to listen on; any but localhost needs a token."),
     port: int = typer.Option(8000, help="Port to listen on; 0 takes a free one."),
     token: str | None = typer.Option(
@@ -84,6 +90,7 @@ def serve(
         upload_seconds=upload_seconds,
         decode_seconds=decode_seconds,
         decode_mb=decode_mb,
+        trust_anchors=trust_anchors,
     )
 
     from vilaco.localizer import Localizer

@@ -5,6 +5,7 @@ transformers are loaded when an encoder is built. The interface is
 :class:`vilaco.encoders.base.VisionLanguageEncoder`.
 """
 
-from vilaco.encoders.config import EncoderConfig, load_encoder
+from vilaco.encoders.config import EncoderConfig
+from vilaco.encoders.loading import load_encoder
 
 __all__ = ["EncoderConfig", "load_encoder"]

@@ -1,12 +1,9 @@
-"""Which encoder to use, and the one function that builds it."""
+"""Which encoder to use, and which there are."""
 
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
-
-if TYPE_CHECKING:
-    from vilaco.encoders.base import VisionLanguageEncoder
 
 ENTRY_POINTS = "vilaco.encoders"
 """The group of entry points by which an installed package adds families: a name, and the encoder's class."""
@@ -64,19 +61,6 @@ def encoder_families() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)} | _OWN
 
 
-def load_encoder(config: EncoderConfig) -> "VisionLanguageEncoder":
-    """Builds the encoder that a config names, frozen and in evaluation mode, on the CPU in float32.
-
-    Args:
-        config: The encoder's settings.
-
-    Returns:
-        The encoder.
-
-    Raises:
-        ModelError: If the weights are missing or do not fit; the message says what to get and where to put
-            it.
-    """
-    family = _OWN.get(config.family) or encoder_families()[config.family]
-    encoder: VisionLanguageEncoder = family.load()(config)
-    return encoder
+def encoder_family(name: str) -> EntryPoint:
+    """One of `encoder_families`; for vilaco's own, no package is looked through."""
+    return _OWN.get(name) or encoder_families()[name]

@@ -9,41 +9,12 @@ from vilaco.data.records import Record
 from vilaco.evaluation.evaluate import MaskPolicy, evaluate
 from vilaco.evaluation.ladders import Ladder
 from vilaco.evaluation.prediction import Predictor
-from vilaco.evaluation.results import EvaluationReport, Figure, Number, Provenance, to_csv
+from vilaco.evaluation.results import EvaluationReport, Figure, Provenance, to_csv
+from vilaco.evaluation.robustness_row import RobustnessRow
 from vilaco.files import write_atomically
 from vilaco.names import Text
 
 Progress = Callable[[Iterable[Record], str], Iterable[Record]]
-
-
-class RobustnessRow(BaseModel):
-    """One figure of one rung.
-
-    Attributes:
-        rung: Name of the degradation; ``"clean"`` is the undegraded photo.
-        family: Rungs of one family are one line in the plot.
-        level: How much, in the family's own unit; None where there is only one.
-        profile: Whose definition the metric follows.
-        metric: Its name.
-        value: NaN where undefined.
-        drop: Clean value minus this one; positive is a loss for scores where more is better.
-        low: Lower end of the bootstrap 95% interval of the value.
-        high: Upper end.
-        images: How many images the figure rests on.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
-
-    rung: str
-    family: str
-    level: int | None
-    profile: str
-    metric: str
-    value: Number
-    drop: Number
-    low: Number
-    high: Number
-    images: int
 
 
 class RobustnessReport(BaseModel):
@@ -83,7 +54,9 @@ class RobustnessReport(BaseModel):
         written = {
             folder / "robustness.json": (self.model_dump_json(indent=1) + "\n").encode(),
             folder / "robustness.csv": self.csv().encode(),
-            folder / "robustness.png": plot_robustness(self),
+            folder / "robustness.png": plot_robustness(
+                self.rows, f"{self.method} on {self.data}: {self.ladder} ladder"
+            ),
         }
         for path, content in written.items():
             write_atomically(path, content)
@@ -149,6 +122,7 @@ def run_robustness(
                 rows.append(
                     RobustnessRow(
                         rung=rung.name,
+                        stands_for=rung.stands_for,
                         family=rung.family,
                         level=rung.level,
                         profile=result.profile,

@@ -2,53 +2,60 @@
 
 import io
 import math
+from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from vilaco.evaluation.robustness import RobustnessReport, RobustnessRow
+from vilaco.evaluation.robustness_row import RobustnessRow
 
 MAX_FIGURES = 4
 """Lines a panel; the CSV holds the rest."""
 
-_AXIS = {"blur": "Gaussian kernel (px)", "noise": "noise variance (8-bit units)", "screenshot": ""}
+_AXIS = {
+    "blur": "Gaussian kernel (px)",
+    "noise": "noise variance (8-bit units)",
+    "screenshot": "",
+    "webp": "WebP quality",
+    "avif": "AVIF quality",
+}
 
 
-def plot_robustness(report: RobustnessReport) -> bytes:
+def plot_robustness(steps: Sequence[RobustnessRow], title: str) -> bytes:
     """Draw the first profile's figures along the ladder, with their bootstrap intervals.
 
     Args:
-        report: Of :func:`~vilaco.evaluation.robustness.run_robustness`.
+        steps: Every figure of every rung, the clean ones first.
+        title: What stands above; the profile is added.
 
     Returns:
         A PNG.
     """
-    profile = report.rows[0].profile
-    rows = [row for row in report.rows if row.profile == profile]
+    profile = steps[0].profile
+    rows = [row for row in steps if row.profile == profile]
     metrics = list(dict.fromkeys(row.metric for row in rows))[:MAX_FIGURES]
     families = [family for family in dict.fromkeys(row.family for row in rows) if family != "clean"]
     figure = Figure(figsize=(3.4 * len(families), 3.6), layout="constrained")
     panels = figure.subplots(1, len(families), sharey=True, squeeze=False)[0]
     for panel, family in zip(panels, families, strict=True):
         for index, metric in enumerate(metrics):
-            steps = [row for row in rows if row.metric == metric and row.family in ("clean", family)]
-            places = range(len(steps))
-            values = [row.value for row in steps]
+            drawn = [row for row in rows if row.metric == metric and row.family in ("clean", family)]
+            places = range(len(drawn))
+            values = [row.value for row in drawn]
             panel.plot(places, values, marker="o", markersize=4, color=f"C{index}", label=metric)
             panel.fill_between(
                 places,
-                [_end(r, r.low) for r in steps],
-                [_end(r, r.high) for r in steps],
+                [_end(r, r.low) for r in drawn],
+                [_end(r, r.high) for r in drawn],
                 color=f"C{index}",
                 alpha=0.15,
             )
-        panel.set_xticks(list(places), ["clean" if r.family == "clean" else str(r.level or "") for r in steps])
+        panel.set_xticks(list(places), ["clean" if r.family == "clean" else str(r.level or "") for r in drawn])
         panel.set_title(family)
         panel.set_xlabel(_AXIS.get(family, "JPEG quality"))
         panel.set_ylim(0, 1)
         panel.grid(alpha=0.3)
     panels[0].legend(fontsize=7)
-    title = f"{report.method} on {report.data}: {report.ladder} ladder, profile {profile}"
-    figure.suptitle(title, parse_math=False)
+    figure.suptitle(f"{title}, profile {profile}", parse_math=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()

@@ -26,12 +26,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vilaco.data.formats.layout import read_text
 from vilaco.errors import DataError, ImageError
 from vilaco.evaluation.prediction import Prediction
 from vilaco.files import IMAGE_SUFFIXES, result_stem
 from vilaco.images import Photo
 from vilaco.names import as_text
+from vilaco.tables import read_text
 
 SUFFIXES = (".npz", ".npy", ".png")
 _MARKS = (".map", ".mask")

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
-from vilaco.decoding import open_picture, open_source
+from vilaco.decoding import open_page, open_source
 from vilaco.evidence.credentials import Credentials, read_credentials
 from vilaco.evidence.jpeg import JpegEvidence, read_jpeg
 from vilaco.evidence.metadata import Field, read_fields
@@ -30,7 +30,7 @@ class Evidence(BaseModel):
         mode: Pillow's name of the pixel layout, e.g. ``"RGB"``.
         width: As stored, in pixels.
         height: As stored, in pixels.
-        frames: Pictures in the file.
+        frames: Pictures in the file, previews not counted.
         jpeg: How it was saved last, where it is a JPEG.
         fields: EXIF, XMP, text and colour profile.
         software: Programs that the fields name.
@@ -100,14 +100,14 @@ def read_evidence(source: str | Path | bytes, photo: Photo, *, anchors: str | No
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
         size = stream.seek(0, os.SEEK_END)
         stream.seek(0)
-        with open_picture(stream, name) as picture:
+        with open_page(stream, name, photo.page) as opened:
+            picture = opened.picture
             format_ = picture.format or "unknown"
             mime = Image.MIME.get(format_)
             fields = read_fields(picture, problems)
             thumbnails = read_thumbnails(picture, photo, problems)
             jpeg = _jpeg(picture, problems)
             mode, (width, height) = picture.mode, picture.size
-            frames = _frames(picture, problems)
         credentials = read_credentials(stream, "image/jpeg" if format_ == "MPO" else mime, anchors)
     return Evidence(
         size=size,
@@ -116,7 +116,7 @@ def read_evidence(source: str | Path | bytes, photo: Photo, *, anchors: str | No
         mode=mode,
         width=width,
         height=height,
-        frames=frames,
+        frames=photo.pages,
         jpeg=jpeg,
         fields=fields,
         software=find_software(fields),
@@ -132,11 +132,3 @@ def _jpeg(picture: Image.Image, problems: list[str]) -> JpegEvidence | None:
     except Exception as error:  # tables are a stranger's bytes too
         problems.append(f"the JPEG tables cannot be read ({reason(error)})")
         return None
-
-
-def _frames(picture: Image.Image, problems: list[str]) -> int:
-    try:
-        return int(getattr(picture, "n_frames", 1))
-    except Exception as error:  # counting goes through the whole file
-        problems.append(f"the pictures in the file cannot be counted ({reason(error)})")
-        return 1

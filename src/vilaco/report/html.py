@@ -32,7 +32,7 @@ class IndexRow(BaseModel):
         verdict: See `Result.verdict`.
         detection_score: In [0, 1].
         regions: How many there are.
-        hints: What the file says that a person should look at, a few words each.
+        hints: What the file says that a person should look at, and how it was read, a few words each.
         thumbnail: The overlay, small, JPEG.
     """
 
@@ -55,7 +55,7 @@ class IndexRow(BaseModel):
             verdict=case.row.verdict,
             detection_score=case.row.detection_score,
             regions=len(case.row.regions),
-            hints=hints(case),
+            hints=(*hints(case), *case.row.notes),
             thumbnail=case.views.thumbnail,
         )
 
@@ -70,6 +70,7 @@ def hints(case: Case) -> tuple[str, ...]:
         found.append("preview differs")
     if evidence.credentials.status == "present":
         found.append("credentials intact" if evidence.credentials.intact else "credentials broken")
+        found += ["credentials of an ingredient broken"] if evidence.credentials.ingredient_faults else []
     return tuple(dict.fromkeys(found))
 
 

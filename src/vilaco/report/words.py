@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from vilaco.report.case import Case
-from vilaco.result import Region
+from vilaco.result import NOTHING_TO_JUDGE, Region
 
 _EVERYDAY = (
     "Crops, filters, lettering, retouching and montage are edits too. The picture cannot tell who made them, when, "
@@ -33,6 +33,10 @@ class Words:
 def put_in_words(case: Case) -> Words:
     """The verdict of a case in words, with the rates that the model was calibrated for."""
     row, judge = case.row, case.judge
+    if row.is_blank:
+        return Words(
+            "Nothing to judge", (f"{NOTHING_TO_JUDGE.capitalize()}. There is no verdict.",), (_NOT_LOOKED_FOR,)
+        )
     if judge.max_false_alarms is None or judge.max_misses is None:
         return _without_promise(case)
     alarms, misses = share(judge.max_false_alarms), share(judge.max_misses)

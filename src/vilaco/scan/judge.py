@@ -38,6 +38,7 @@ class ScanSettings(BaseModel):
         keep_above: Masks and overlays of images with a detection score above this are kept.
         max_pixels: Larger photos are refused.
         max_bytes: Larger files are refused.
+        accept_truncated: Whether the rows that are there of files that end too early are judged.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +53,7 @@ class ScanSettings(BaseModel):
     keep_above: Annotated[float, Field(ge=0, le=1)]
     max_pixels: int
     max_bytes: int = MAX_BYTES
+    accept_truncated: bool = False
 
 
 class ScanRow(BaseModel):
@@ -71,6 +73,8 @@ class ScanRow(BaseModel):
         perceptual_hash: 64 bits in hexadecimal, of the upright photo; near-identical pictures differ in few.
         mask: The mask's file below the scan's folder, where it was kept.
         overlay: Likewise, the overlay's.
+        pages: Pictures in the file; the one that it opens with was judged.
+        notes: How what was judged differs from what the file stores, a sentence each.
         seconds: Spent on this image: reading, decoding, judging.
         error_code: Why it could not be judged, one word (see :func:`vilaco.images.load_photo`), or ``crashed``,
             ``time_limit``, ``too_large`` or ``failed``.
@@ -93,6 +97,8 @@ class ScanRow(BaseModel):
     perceptual_hash: str | None = None
     mask: str | None = None
     overlay: str | None = None
+    pages: int | None = None
+    notes: tuple[str, ...] = ()
     seconds: float | None = None
     error_code: str | None = None
     error_reason: str | None = None
@@ -168,7 +174,9 @@ class Judge:
         try:
             data = read_bytes(item, max_bytes=self.settings.max_bytes)
             sha256, size = hashlib.sha256(data).hexdigest(), len(data)
-            photo = load_photo(data, max_pixels=self.settings.max_pixels)
+            photo = load_photo(
+                data, max_pixels=self.settings.max_pixels, accept_truncated=self.settings.accept_truncated
+            )
         except ImageError as error:
             photo = error.code, error.reason
         except Exception as error:
@@ -202,6 +210,8 @@ class Judge:
             region_count=len(result.regions),
             largest_region=max((region.area for region in result.regions), default=0),
             perceptual_hash=similar,
+            pages=result.pages,
+            notes=result.notes,
             seconds=round(image.seconds + time.perf_counter() - started, 4),
             model_fingerprint=self.settings.model_fingerprint,
         )

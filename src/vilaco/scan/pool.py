@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
+from vilaco import decoder_noise
 from vilaco.errors import VilacoError
 from vilaco.scan.judge import Judged, ScanSettings
 from vilaco.scan.sources import Item
@@ -43,6 +44,7 @@ class _Worker:
             [sys.executable, "-m", "vilaco.scan.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=decoder_noise.python_stderr,
             env={**os.environ, **ONE_THREAD},
             start_new_session=True,  # Ctrl-C in a terminal reaches the scan alone, which then ends its workers
         )

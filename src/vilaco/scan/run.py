@@ -55,6 +55,7 @@ def scan(
     max_false_alarms: float | None = None,
     keep_above: float | None = None,
     max_pixels: int = MAX_PIXELS,
+    accept_truncated: bool = False,
     engine: Engine = "local",
     workers: int | None = None,
     address: str | None = None,
@@ -73,6 +74,7 @@ def scan(
         keep_above: Masks and overlays of images that score above it are kept, in [0, 1]; of those called tampered if
             ``None``.
         max_pixels: Larger photos are refused.
+        accept_truncated: Whether the rows that are there of files that end too early are judged.
         engine: ``"local"``, processes of this machine, or ``"ray"``, those of a Ray cluster.
         workers: How many images are judged at a time, each on one thread; one a core if ``None``.
         address: Of the Ray cluster; ``None`` starts one on this machine.
@@ -92,7 +94,7 @@ def scan(
     if (folder := local_folder(place)) and out.resolve().is_relative_to(folder.resolve()):
         raise DataError(f"{out}: lies inside {place}; what a scan writes must not be scanned")
     items = list_items(place)
-    settings = _settings(place, model, max_false_alarms, keep_above, max_pixels)
+    settings = _settings(place, model, max_false_alarms, keep_above, max_pixels, accept_truncated)
     with Store(out, settings, part_rows=part_rows) as store:
         if retry_failed:
             store.forget_failures()
@@ -135,7 +137,12 @@ def _engine(
 
 
 def _settings(
-    place: str, model: str | Path, max_false_alarms: float | None, keep_above: float | None, max_pixels: int
+    place: str,
+    model: str | Path,
+    max_false_alarms: float | None,
+    keep_above: float | None,
+    max_pixels: int,
+    accept_truncated: bool,
 ) -> ScanSettings:
     localizer = Localizer.load(model, max_false_alarms=max_false_alarms)
     promised = None if localizer.calibration is None else localizer.calibration.max_false_alarms
@@ -151,6 +158,7 @@ def _settings(
             max_false_alarms=promised if max_false_alarms is None else max_false_alarms,
             keep_above=localizer.thresholds.decision if keep_above is None else keep_above,
             max_pixels=max_pixels,
+            accept_truncated=accept_truncated,
         )
     except ValidationError as error:
         first = error.errors()[0]
@@ -187,7 +195,9 @@ class _Pictures:
             return None
         try:
             data = read_bytes(self._items[path], max_bytes=self._settings.max_bytes)
-            photo = load_photo(data, max_pixels=self._settings.max_pixels)
+            photo = load_photo(
+                data, max_pixels=self._settings.max_pixels, accept_truncated=self._settings.accept_truncated
+            )
         except ImageError:
             return None
         return encode_jpeg(resize_pixels(photo.upright(photo.pixels), fit(photo.upright_size, 160)), 80)

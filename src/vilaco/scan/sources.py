@@ -1,6 +1,5 @@
 """What a scan looks at: the images of a folder, of a manifest, or behind a URL."""
 
-import csv
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,8 @@ from vilaco.decoding import open_source
 from vilaco.errors import ConfigError, DataError, ImageError
 from vilaco.files import IMAGE_SUFFIXES, find_images
 from vilaco.names import as_text
+from vilaco.signatures import PREFIX, looks_like_photo
+from vilaco.tables import NAMES, SUFFIXES, below, read_table, roles, row_dicts
 
 
 class Item(NamedTuple):
@@ -30,7 +31,7 @@ def list_items(source: str) -> list[Item]:
     """List the images of a source.
 
     Args:
-        source: A folder, searched as :func:`vilaco.files.find_images` does; a CSV manifest with a column ``path``,
+        source: A folder, searched as :func:`vilaco.files.find_images` does; a CSV manifest with a column of paths,
             whose entries are URLs or paths from the manifest's folder, each read once; or the URL of a folder, in any
             file system that fsspec knows.
 
@@ -46,12 +47,12 @@ def list_items(source: str) -> list[Item]:
     elif os.path.isdir(source):
         images = find_images([source])
         found = (Item(as_text(image.relative.as_posix()), _file_location(image.path)) for image in images)
-    elif Path(source).suffix.lower() == ".csv":
+    elif Path(source).suffix.lower() in SUFFIXES:
         found = _list_manifest(Path(source))
     elif not os.path.lexists(source):
         raise DataError(f"{source}: no such file or folder")
     else:
-        raise DataError(f"{source}: give a folder, a manifest ending in .csv, or a URL")
+        raise DataError(f"{source}: give a folder, a manifest ending in .csv or .tsv, or a URL")
     items: dict[str, Item] = {}
     for item in found:
         if items.setdefault(item.path, item).location != item.location:
@@ -113,18 +114,17 @@ def _file_location(path: Path) -> str:
 
 
 def _list_manifest(file: Path) -> Iterator[Item]:
+    table = read_table(file)
     try:
-        with open(file, newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            if "path" not in (reader.fieldnames or ()):
-                raise DataError(f"{file}: has no column 'path' (it has {', '.join(reader.fieldnames or ['nothing'])})")
-            for row in reader:
-                if path := (row["path"] or "").strip():
-                    yield Item(path, path if is_url(path) else _file_location(file.parent / path))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            f"{file}: cannot be read as a manifest ({getattr(error, 'strerror', None) or error})"
-        ) from error
+        column = roles(table.columns).get("path")
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from None
+    if column is None:
+        has = ", ".join(table.columns) or "nothing"
+        raise DataError(f"{file}: has no column for the path; it has {has}; understood are {', '.join(NAMES['path'])}")
+    for _, row in row_dicts(table):
+        if path := row[column].strip():
+            yield Item(path, path if is_url(path) else _file_location(below(file.parent, path)))
 
 
 def _list_url(source: str) -> Iterator[Item]:
@@ -138,8 +138,16 @@ def _list_url(source: str) -> Iterator[Item]:
     for path in paths:
         relative = path.removeprefix(root).lstrip("/")
         hidden = any(part.startswith(".") for part in relative.split("/"))
-        if Path(path).suffix.lower() in IMAGE_SUFFIXES and not hidden:
+        if not hidden and (Path(path).suffix.lower() in IMAGE_SUFFIXES or _starts_like_photo(system, path)):
             yield Item(as_text(relative), path if "://" in path else f"{protocol}://{path}{chain}{archive}")
+
+
+def _starts_like_photo(system: Any, path: str) -> bool:
+    try:
+        with system.open(path, "rb") as stream:
+            return looks_like_photo(stream.read(PREFIX))
+    except Exception:  # every file system has errors of its own
+        return False
 
 
 def _read_url(item: Item, max_bytes: int) -> bytes:

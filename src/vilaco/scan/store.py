@@ -59,6 +59,8 @@ SCHEMA = pa.schema(
         ("perceptual_hash", pa.string()),
         ("mask", pa.string()),
         ("overlay", pa.string()),
+        ("pages", pa.int32()),
+        ("notes", pa.list_(pa.string())),
         ("seconds", pa.float64()),
         ("error_code", pa.string()),
         ("error_reason", pa.string()),

@@ -31,6 +31,7 @@ def main() -> None:
 
     import cv2
 
+    from vilaco import decoder_noise
     from vilaco.errors import VilacoError
     from vilaco.scan.judge import Judge, ScanSettings
 
@@ -42,7 +43,7 @@ def main() -> None:
         sys.exit(f"error: {error}")
     answers.write(READY)
     answers.flush()
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders written in C tell every damage there
+    decoder_noise.capture()
     read: Queue[ReadImage] = Queue(maxsize=1)
     threading.Thread(target=_read_ahead, args=(orders, judge, read), daemon=True).start()
     while True:

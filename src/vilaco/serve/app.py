@@ -2,7 +2,7 @@
 
 import asyncio
 import errno
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Annotated, Any, BinaryIO
@@ -16,12 +16,15 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from vilaco import __version__
+from vilaco.images import Photo
 from vilaco.localizer import Localizer
+from vilaco.report.views import ela_view, noise_view
 from vilaco.result import find_regions
 from vilaco.serve.gate import Gate
 from vilaco.serve.jobs import Entry, Job, Jobs, disk_problem, read_map
 from vilaco.serve.metrics import Metrics
 from vilaco.serve.problems import Problem, ProblemError, declared, install_handlers
+from vilaco.serve.sandbox import Choice
 from vilaco.serve.settings import ServeSettings
 from vilaco.serve.wire import AboutAnswer, HealthAnswer, JobAnswer, RegionsAnswer
 
@@ -51,6 +54,14 @@ _REFUSALS = (400, 401, 403, 408, 413, 415, 421, 422, 503, 507)
 _VIEW_REFUSALS = (401, 403, 404, 421, 422, 503)
 
 Threshold = Annotated[float, Query(ge=0, le=1, description="Map values above this count as tampered.")]
+
+Page = Annotated[
+    int | None,
+    Query(
+        ge=1, le=1_000_000, description="Which picture of a file that holds several; the one it opens with if left out."
+    ),
+]
+AcceptTruncated = Annotated[bool, Query(description="Judge the rows that are there of files that end too early.")]
 
 
 def create_app(localizer: Localizer, settings: ServeSettings | None = None) -> Gate:
@@ -116,9 +127,9 @@ def _add_service_routes(app: FastAPI, jobs: Jobs) -> None:
 
 
 def _add_photo_routes(app: FastAPI, jobs: Jobs) -> None:
-    async def submitted(request: Request) -> Job:
+    async def submitted(request: Request, page: Page = None, accept_truncated: AcceptTruncated = False) -> Job:
         async with _photos(request, jobs.settings.max_photos) as photos:
-            return await jobs.submit(photos)
+            return await jobs.submit(photos, Choice(page, accept_truncated))
 
     Submitted = Annotated[Job, Depends(submitted)]
 
@@ -194,15 +205,27 @@ def _add_photo_routes(app: FastAPI, jobs: Jobs) -> None:
         headers = {"Content-Disposition": 'attachment; filename="report.html"'}
         return Response(page, headers=headers, media_type="text/html; charset=utf-8")
 
+    async def picture(photo_id: str, draw: Callable[[Photo], np.ndarray]) -> Response:
+        def encode(entry: Entry) -> Response:
+            photo, _ = jobs.sandbox.read(entry.upload, entry.name, entry.choice)
+            return _png(cv2.cvtColor(draw(photo), cv2.COLOR_RGB2BGR))
+
+        return await jobs.view(encode, photo_id)
+
     @app.get("/v1/photos/{photo_id}/photo.png", **_file("image/png"))
     async def photo(photo_id: str) -> Response:
         """The photo's pixels as they were judged, upright, for file types that browsers do not show."""
+        return await picture(photo_id, lambda photo: photo.upright(photo.pixels))
 
-        def encode(entry: Entry) -> Response:
-            decoded = jobs.sandbox.read(entry.upload, entry.name)[0]
-            return _png(cv2.cvtColor(decoded.upright(decoded.pixels), cv2.COLOR_RGB2BGR))
+    @app.get("/v1/photos/{photo_id}/ela.png", **_file("image/png"))
+    async def ela(photo_id: str) -> Response:
+        """What one more JPEG save changes, made bright, at the photo's own size; takes no part in the verdict."""
+        return await picture(photo_id, lambda photo: ela_view(photo, photo.upright_size))
 
-        return await jobs.view(encode, photo_id)
+    @app.get("/v1/photos/{photo_id}/noise.png", **_file("image/png"))
+    async def noise(photo_id: str) -> Response:
+        """How far the noise is from the photo's own, in colours, at the photo's own size; no part in the verdict."""
+        return await picture(photo_id, lambda photo: noise_view(photo, photo.upright_size))
 
 
 @asynccontextmanager

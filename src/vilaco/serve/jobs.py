@@ -35,7 +35,7 @@ from vilaco.report.words import Words, put_in_words
 from vilaco.result import Result, ResultRow
 from vilaco.serve.metrics import Metrics
 from vilaco.serve.problems import Problem, ProblemError, log_unexpected, problem
-from vilaco.serve.sandbox import Sandbox
+from vilaco.serve.sandbox import Choice, Sandbox
 from vilaco.serve.settings import MIB, ServeSettings
 from vilaco.serve.wire import JobAnswer, PhotoAnswer, State
 
@@ -56,6 +56,7 @@ class Entry:
     folder: Path
     sha256: str
     size: int
+    choice: Choice
     state: State = "waiting"
     row: ResultRow | None = None
     words: Words | None = None
@@ -126,7 +127,7 @@ class Jobs:
             max_pixels=settings.max_pixels,
             seconds=settings.decode_seconds,
             megabytes=settings.decode_mb,
-            anchors=trust_anchors(),
+            anchors=trust_anchors(settings.trust_anchors),
         )
         self.judge = Judge.of(localizer)
         self._jobs: dict[str, Job] = {}
@@ -164,11 +165,12 @@ class Jobs:
         """Whether there is no place for so many more photos."""
         return self._unfinished + more > self.settings.max_queue
 
-    async def submit(self, files: Sequence[tuple[str, BinaryIO]]) -> Job:
+    async def submit(self, files: Sequence[tuple[str, BinaryIO]], choice: Choice) -> Job:
         """Take photos in.
 
         Args:
             files: Name as the caller gave it, and the content, read from its beginning.
+            choice: What of each file to judge.
 
         Raises:
             ProblemError: 503 where the queue or the store is full, 507 where the disk is.
@@ -181,7 +183,7 @@ class Jobs:
         entries: list[Entry] = []
         try:
             for name, content in files:
-                entries.append(await self._in_thread(self._take, name, content))
+                entries.append(await self._in_thread(self._take, name, content, choice))
         except BaseException as error:
             self._count(-len(files))
             for entry in entries:
@@ -248,7 +250,7 @@ class Jobs:
     async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
-    def _take(self, name: str, content: BinaryIO) -> Entry:
+    def _take(self, name: str, content: BinaryIO, choice: Choice) -> Entry:
         id_ = secrets.token_urlsafe(16)
         folder = self._folder / secrets.token_hex(16)
         folder.mkdir(mode=0o700)
@@ -263,7 +265,7 @@ class Jobs:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return Entry(id_, shown_name(name), folder, digest.hexdigest(), size)
+        return Entry(id_, shown_name(name), folder, digest.hexdigest(), size, choice)
 
     async def _work(self) -> None:
         while True:
@@ -280,7 +282,7 @@ class Jobs:
 
     async def _judge(self, entry: Entry) -> Problem | None:
         try:
-            photo, evidence = await self._in_thread(self.sandbox.read, entry.upload, entry.name)
+            photo, evidence = await self._in_thread(self.sandbox.read, entry.upload, entry.name, entry.choice)
             async with self._model_free:
                 result = await self._in_thread(self.localizer.predict, photo)
             size = await self._in_thread(self._record, entry, photo, evidence, result)

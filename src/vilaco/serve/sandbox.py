@@ -12,10 +12,12 @@ import threading
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from vilaco import decoder_noise
 from vilaco.errors import ImageError
 from vilaco.evidence import Evidence, read_evidence
 from vilaco.images import Photo, load_photo
@@ -32,9 +34,28 @@ class _Decoded(BaseModel):
     height: int = 0
     width: int = 0
     orientation: int = 1
+    page: int = 1
+    pages: int = 1
+    rows: tuple[int, int] | None = None
+    notes: tuple[str, ...] = ()
     evidence: Evidence | None = None
     error: str | None = None
     code: str = ""
+
+
+class Choice(NamedTuple):
+    """What of a file to judge.
+
+    Attributes:
+        page: Which of its pictures, from 1; the one that it opens with if ``None``.
+        accept_truncated: Whether the rows that are there of a file that ends too early are a photo.
+    """
+
+    page: int | None = None
+    accept_truncated: bool = False
+
+
+AS_IT_OPENS = Choice()
 
 
 class Sandbox:
@@ -59,19 +80,20 @@ class Sandbox:
         else:
             self._context = multiprocessing.get_context("spawn")
 
-    def read(self, file: Path, name: str) -> tuple[Photo, Evidence]:
+    def read(self, file: Path, name: str, choice: Choice = AS_IT_OPENS) -> tuple[Photo, Evidence]:
         """Decode a file and gather what it says about itself.
 
         Args:
             file: Where it lies.
             name: How results and errors call it.
+            choice: What of the file to decode.
 
         Raises:
             ImageError: As `vilaco.images.load_photo` does, and ``decoder_timeout`` or ``decoder_crash``.
         """
         ours, theirs = self._context.Pipe(duplex=False)
         limits = (self.max_pixels, self.seconds, self.megabytes, self.anchors)
-        process = self._context.Process(target=_decode, args=(theirs, str(file), *limits), daemon=True)
+        process = self._context.Process(target=_decode, args=(theirs, str(file), choice, *limits), daemon=True)
         process.start()
         theirs.close()
         late = threading.Event()
@@ -106,15 +128,29 @@ class Sandbox:
             raise EOFError
         pixels = np.empty((header.height, header.width, 3), np.uint8)
         pipe.recv_bytes_into(pixels.data.cast("B"))
-        return Photo(pixels, header.orientation, name), header.evidence
+        if header.rows is not None and not 0 <= header.rows[0] < header.rows[1] <= header.height:
+            raise EOFError
+        photo = Photo(pixels, header.orientation, name, header.page, header.pages, header.rows, header.notes)
+        return photo, header.evidence
 
 
-def _decode(pipe: Connection, file: str, max_pixels: int, seconds: float, megabytes: int, anchors: str | None) -> None:
+def _decode(
+    pipe: Connection,
+    file: str,
+    choice: Choice,
+    max_pixels: int,
+    seconds: float,
+    megabytes: int,
+    anchors: str | None,
+) -> None:
     """What the child does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+    decoder_noise.capture()
     _limit_this_process(seconds, megabytes)
     try:
-        photo = load_photo(Path(file), max_pixels=max_pixels)
+        photo = load_photo(
+            Path(file), max_pixels=max_pixels, page=choice.page, accept_truncated=choice.accept_truncated
+        )
         evidence = read_evidence(Path(file), photo, anchors=anchors)
     except ImageError as error:
         pipe.send_bytes(_Decoded(error=error.reason, code=error.code).model_dump_json().encode())
@@ -124,7 +160,16 @@ def _decode(pipe: Connection, file: str, max_pixels: int, seconds: float, megaby
         pipe.send_bytes(refusal.model_dump_json().encode())
         return
     height, width = photo.pixels.shape[:2]
-    header = _Decoded(height=height, width=width, orientation=photo.orientation, evidence=evidence)
+    header = _Decoded(
+        height=height,
+        width=width,
+        orientation=photo.orientation,
+        page=photo.page,
+        pages=photo.pages,
+        rows=photo.rows,
+        notes=photo.notes,
+        evidence=evidence,
+    )
     pipe.send_bytes(header.model_dump_json().encode())
     pipe.send_bytes(np.ascontiguousarray(photo.pixels).data.cast("B"))
 

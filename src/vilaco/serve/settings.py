@@ -42,6 +42,7 @@ class ServeSettings(BaseModel):
     upload_seconds: float = Field(60, gt=0, description="A request has to arrive within.")
     decode_seconds: float = Field(20, gt=0, description="A picture has to be decoded within.")
     decode_mb: int = Field(2048, ge=512, description="Memory that decoding one picture may take, in MiB.")
+    trust_anchors: Path | None = Field(None, description="PEM file or folder: whose content credentials are trusted.")
 
     @field_validator("allowed_hosts")
     @classmethod

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from vilaco.errors import DataError
-from vilaco.files import is_image_name, walk_images
+from vilaco.files import is_image, walk_images
+from vilaco.tables import read_text
 
 
 class NotThisFormat(DataError):
@@ -27,7 +28,7 @@ def images_under(folder: Path, *, recursive: bool = True) -> list[Path]:
     """
     if recursive:
         return sorted(walk_images(folder))
-    return sorted(path for path in folder.iterdir() if is_image_name(path) and not path.is_dir())
+    return sorted(path for path in folder.iterdir() if not path.is_dir() and is_image(path))
 
 
 def subfolder(root: Path, *names: str) -> Path | None:
@@ -84,18 +85,6 @@ def trailing_number(name: str) -> str | None:
     """
     runs = re.findall(r"\d+", name)
     return runs[-1] if runs else None
-
-
-def read_text(file: Path) -> str:
-    """Text of a list file, with or without a byte-order mark, its line ends as they are.
-
-    Raises:
-        DataError: If the file cannot be opened or is not UTF-8.
-    """
-    try:
-        return file.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot be read as UTF-8 text ({error}).") from error
 
 
 def read_json(file: Path) -> Any:

@@ -23,9 +23,10 @@ probes are the same picture saved again at another JPEG quality.
 import csv
 from pathlib import Path
 
-from vilaco.data.formats.layout import NotThisFormat, read_text, require_folder
+from vilaco.data.formats.layout import NotThisFormat, require_folder
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
 from vilaco.errors import DataError
+from vilaco.tables import read_text
 
 _NEEDED = ("ProbeFileName", "ProbeMaskFileName", "IsTarget")
 

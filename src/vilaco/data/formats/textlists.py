@@ -21,10 +21,11 @@ original, third in the line. Scenes are unknown. A header line ``img,mask[,jpeg]
 
 from pathlib import Path
 
-from vilaco.data.formats.layout import NotThisFormat, base_folder, read_text
+from vilaco.data.formats.layout import NotThisFormat, base_folder
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
 from vilaco.errors import DataError
 from vilaco.files import IMAGE_SUFFIXES
+from vilaco.tables import read_text
 
 
 def read_mvss(file: Path) -> list[Record]:

@@ -58,10 +58,13 @@ export const getBlob = async (path) => (await request(path)).blob();
 export const remove = (path) => request(path, "DELETE");
 
 // XMLHttpRequest, because fetch does not tell how much has been sent.
-export function upload(file, name, onProgress) {
+export function upload(file, name, { page, acceptTruncated }, onProgress) {
   return new Promise((resolve, reject) => {
     const sending = new XMLHttpRequest();
-    sending.open("POST", "v1/jobs");
+    const choice = new URLSearchParams();
+    if (page) choice.set("page", page);
+    if (acceptTruncated) choice.set("accept_truncated", "true");
+    sending.open("POST", choice.size ? `v1/jobs?${choice}` : "v1/jobs");
     for (const [header, value] of Object.entries(authorization())) sending.setRequestHeader(header, value);
     sending.upload.addEventListener("progress", (event) => {
       if (event.lengthComputable) onProgress(event.loaded / event.total);

@@ -4,6 +4,8 @@ import { getBlob, getJson } from "./api.js";
 import { correct, labelOf } from "./corrections.js";
 import { evidenceSection } from "./evidence.js";
 import { $, el, percent, save, stem } from "./dom.js";
+import { levelSliders } from "./levels.js";
+import { Magnifier } from "./magnifier.js";
 import { Viewer } from "./viewer.js";
 
 const CLASSES = { tampered: "tampered", authentic: "authentic", "cannot tell": "unsure" };
@@ -20,50 +22,75 @@ export function closeDetail() {
 }
 
 // Called again and again while a photo waits: what stands there stays, so that focus and clicks do too.
-export function showDetail(item, { words, forget }) {
+export function showDetail(item, { words, forget, again }) {
   const state = item.state === "done" || item.state === "failed" ? item.state : "open";
   if (shown !== item || shownState !== state) {
     closeDetail();
     shown = item;
     shownState = state;
-    if (state === "done") showAnswer(item, forget);
-    else showUnanswered(item, state, forget);
+    if (state === "done") showAnswer(item, forget, again);
+    else showUnanswered(item, state, forget, again);
   }
   if (state === "open") $("detail").querySelector(".waiting").textContent = words;
 }
 
-function showUnanswered(item, state, forget) {
+function showUnanswered(item, state, forget, again) {
   const message =
     state === "failed"
       ? { className: "error", role: "alert", textContent: `This photo ${item.failure}: ${item.problem}.` }
       : { className: "quiet waiting" };
+  const button = (textContent, onclick) => el("button", { type: "button", textContent, onclick });
+  const partly = state === "failed" && item.code === "truncated" && item.problem.includes("% of the picture");
   $("detail").replaceChildren(
     el("h2", { className: "name", textContent: item.name }),
     el("p", message),
-    el("p", { className: "row" }, el("button", { type: "button", textContent: "Remove", onclick: forget })),
+    el(
+      "p",
+      { className: "row" },
+      partly ? button("Judge the part that is there", () => again({ acceptTruncated: true })) : null,
+      button("Remove", forget),
+    ),
   );
 }
 
-async function showAnswer(item, forget) {
+async function showAnswer(item, forget, again) {
   const { photo } = item;
   const { result } = photo;
   viewer = new Viewer(result.width, result.height);
   const regions = el("div", { className: "regions" });
   const notice = el("p", { className: "error", role: "alert" });
+  const ours = viewer;
+  const magnifier = new Magnifier(
+    result.width,
+    result.height,
+    async () => {
+      const names = ["map", "ela", "noise"];
+      const blobs = await Promise.all(names.map((name) => getBlob(`v1/photos/${photo.id}/${name}.png`)));
+      return Promise.all([ours.photo ?? pictureOf(item), ...blobs.map((blob) => createImageBitmap(blob))]);
+    },
+    (box) => ours.setMagnified(box),
+  );
+  ours.onpoint = (x, y) => magnifier.show(x, y);
+  const levels = levelSliders((table) => {
+    ours.setLevels(table);
+    magnifier.setLevels(table);
+  });
   $("detail").replaceChildren(
     el("h2", { className: "name", textContent: item.name }),
+    ...(result.pages > 1 ? [pageChooser(result, again)] : []),
     verdict(photo),
     answerButtons(photo, item.name),
     notice,
     viewer.element,
     controls(photo, regions, notice),
+    levels,
+    magnifier.element,
     regions,
     ...(photo.evidence ? [evidenceSection(photo.evidence, photo.hints)] : []),
     downloads(photo, notice, forget),
   );
   viewer.setSideBySide(viewer.sideBySide);
   showRegions(regions, result.regions, photo);
-  const ours = viewer;
   try {
     const map = await getBlob(`v1/photos/${photo.id}/map.png`);
     const picture = await pictureOf(item);
@@ -73,9 +100,17 @@ async function showAnswer(item, forget) {
   }
 }
 
+function pageChooser({ page, pages }, again) {
+  const numbers = Array.from({ length: pages }, (_, i) => el("option", { value: i + 1, textContent: i + 1 }));
+  const chooser = el("select", { onchange: () => again({ page: Number(chooser.value) }) }, ...numbers);
+  chooser.value = page;
+  return el("p", { className: "row" }, el("label", { className: "page" }, "Page ", chooser, ` of ${pages}`));
+}
+
 // The file itself where the browser shows its type as it was judged; else its pixels from the service.
 async function pictureOf(item) {
   const { id, result } = item.photo;
+  if (result.notes.length) return pixelsOf(id);
   const own = el("img", { src: item.url, alt: "" });
   try {
     await own.decode();
@@ -83,8 +118,10 @@ async function pictureOf(item) {
   } catch {
     // a type that browsers do not show
   }
-  return createImageBitmap(await getBlob(`v1/photos/${id}/photo.png`));
+  return pixelsOf(id);
 }
+
+const pixelsOf = async (id) => createImageBitmap(await getBlob(`v1/photos/${id}/photo.png`));
 
 function verdict({ result, words }) {
   return el(
@@ -92,7 +129,8 @@ function verdict({ result, words }) {
     { className: `verdict ${CLASSES[result.verdict]}`, "aria-label": "Verdict" },
     el("p", { className: "headline", textContent: words.headline }),
     ...words.meaning.map((sentence) => el("p", { textContent: sentence })),
-    scale(result),
+    result.notes.length ? el("p", { className: "notes", textContent: `Mind: ${result.notes.join("; ")}.` }) : null,
+    result.is_blank ? null : scale(result),
     el(
       "details",
       {},

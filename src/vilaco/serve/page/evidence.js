@@ -30,6 +30,7 @@ export function evidenceSection(evidence, hints) {
 function facts(evidence) {
   return [
     ["File", `${evidence.format}, ${evidence.width} × ${evidence.height}, ${evidence.size.toLocaleString("en")} bytes`],
+    ["Pictures inside", evidence.frames > 1 ? evidence.frames : ""],
     ["Saved as", jpeg(evidence.jpeg)],
     ["Software", evidence.software.map((trace) => trace.program ?? trace.text).filter((name, i, all) => all.indexOf(name) === i).join(", ") || "none named"],
     ["Previews inside", thumbnails(evidence.thumbnails)],
@@ -53,6 +54,9 @@ function thumbnails(found) {
 function credentials(found) {
   if (found.status !== "present") return found.note ? `${found.status} (${found.note})` : found.status;
   const state = found.intact ? "present, and the file is unchanged since signing" : "present, but they do not fit the file";
-  const trust = { trusted: "signer on your list", untrusted: "signer not on your list", "not checked": "signer not checked" }[found.trust];
-  return `${state}; ${trust ?? ""}${found.signer ? `: ${found.signer}` : ""}`;
+  const trust = { trusted: "signer on your list", untrusted: "signed by someone who is not on your trust list", "not checked": "signer not checked" }[found.trust];
+  const parts = [`${state}; ${trust ?? ""}${found.signer ? `: ${found.signer}` : ""}`];
+  if (found.ingredient_faults.length) parts.push(`a picture that went in has broken ones (${found.ingredient_faults.join(", ")})`);
+  if (found.identity_trust) parts.push(`vouched for by ${found.identity}: ${found.identity_trust}`);
+  return parts.join("; ");
 }

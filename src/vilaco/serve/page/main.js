@@ -20,7 +20,7 @@ const FAILURES = {
 };
 const BADGES = { tampered: "tampered", authentic: "authentic", "cannot tell": "unsure" };
 
-const items = []; // {file, name, url, state, sent, job, photo, failure, problem, button}
+const items = []; // {file, name, url, choice, state, sent, job, photo, failure, problem, code, button}
 let about = null; // what the service says of itself; null until it lets us in
 let selected = null;
 let uploads = 0;
@@ -114,7 +114,7 @@ async function filesOf(entry) {
 function add(files) {
   if (!about) return;
   for (const [file, name] of files) {
-    const item = { file, name, url: file ? URL.createObjectURL(file) : "", state: "queued", sent: 0 };
+    const item = { file, name, url: file ? URL.createObjectURL(file) : "", choice: {}, state: "queued", sent: 0 };
     if (!file) fail(item, 422, "the browser cannot open it");
     else if (file.size > about.max_body - 4096) fail(item, 413, `larger than ${megabytes(about.max_body)} MB`);
     else if (file.size === 0) fail(item, 422, "the file is empty");
@@ -144,7 +144,7 @@ async function send(item) {
   item.state = "sending";
   refresh(item);
   try {
-    item.job = await upload(item.file, item.name, (share) => {
+    item.job = await upload(item.file, item.name, item.choice, (share) => {
       item.sent = share;
       refresh(item);
     });
@@ -185,7 +185,7 @@ async function update(item) {
   try {
     const job = await getJson(`v1/jobs/${item.job.id}`);
     item.photo = job.photos[0];
-    if (item.photo.state === "failed") fail(item, item.photo.problem.status, item.photo.problem.detail);
+    if (item.photo.state === "failed") fail(item, item.photo.problem.status, item.photo.problem.detail, item.photo.problem.code);
     else item.state = item.photo.state;
   } catch (error) {
     if (error.status === 401) askForToken();
@@ -194,10 +194,19 @@ async function update(item) {
   refresh(item);
 }
 
-function fail(item, status, reason) {
+// Judge another page of the file, or what is there of it.
+function again(item, choice) {
+  if (item.job) remove(`v1/jobs/${item.job.id}`).catch(() => {});
+  Object.assign(item, { choice: { ...item.choice, ...choice }, state: "queued", sent: 0, job: null, photo: null });
+  refresh(item);
+  next();
+}
+
+function fail(item, status, reason, code = "") {
   item.state = "failed";
+  item.code = code;
   item.failure = FAILURES[status] ?? "could not be judged";
-  item.problem = reason.replace(/\.$/, "");
+  item.problem = reason.replace(/ \(--.*\)$/, "").replace(/\.$/, "");
 }
 
 // Shown
@@ -257,7 +266,7 @@ function select(item) {
 }
 
 function show(item) {
-  showDetail(item, { words: words(item), forget: () => forget(item) });
+  showDetail(item, { words: words(item), forget: () => forget(item), again: (choice) => again(item, choice) });
 }
 
 function forget(item) {

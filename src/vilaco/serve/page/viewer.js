@@ -1,6 +1,7 @@
 // The photo, and the photo under its map, side by side: one zoom and one place for both, down to single pixels.
 
 import { el } from "./dom.js";
+import { applyLevels } from "./levels.js";
 
 const TINT = [255, 0, 128]; // as in the overlays that vilaco saves
 const TINT_FROM = 0.25;
@@ -48,6 +49,9 @@ export class Viewer {
     this.observer = new ResizeObserver(() => this.#resized());
     this.observer.observe(this.element);
     this.onview = () => {};
+    this.onpoint = () => {}; // told where in the photo somebody points
+    this.levels = null; // what becomes of each of 256 levels
+    this.magnified = null; // the part that a magnifier shows
   }
 
   // The photo's picture, and its map as a picture whose grey is the map.
@@ -74,6 +78,16 @@ export class Viewer {
     this.tint = canvas;
     this.setThreshold(this.threshold);
     this.fit();
+  }
+
+  setLevels(levels) {
+    this.levels = levels;
+    this.draw();
+  }
+
+  setMagnified(box) {
+    this.magnified = box;
+    this.draw();
   }
 
   setOpacity(opacity) {
@@ -139,8 +153,13 @@ export class Viewer {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, pane.width, pane.height);
     context.setTransform(scale, 0, 0, scale, pane.width / 2 - this.x * scale, pane.height / 2 - this.y * scale);
-    context.imageSmoothingEnabled = scale < 2;
-    context.drawImage(this.photo, 0, 0, this.width, this.height);
+    if (this.levels) this.#drawLevelled(context);
+    else this.#drawPhoto(context);
+    if (this.magnified) {
+      context.strokeStyle = "#5cc8ff";
+      context.lineWidth = (2 * ratio) / scale;
+      context.strokeRect(...this.magnified);
+    }
     if (!withMap) return;
     context.imageSmoothingEnabled = true;
     context.globalAlpha = this.opacity;
@@ -161,6 +180,24 @@ export class Viewer {
       context.strokeRect(...this.marked);
       context.setLineDash([]);
     }
+  }
+
+  #drawPhoto(context) {
+    context.imageSmoothingEnabled = context.getTransform().a < 2;
+    context.drawImage(this.photo, 0, 0, this.width, this.height);
+  }
+
+  #drawLevelled(context) {
+    const { width, height } = context.canvas;
+    const sheet = new OffscreenCanvas(width, height);
+    const readable = sheet.getContext("2d", { willReadFrequently: true });
+    readable.setTransform(context.getTransform());
+    this.#drawPhoto(readable);
+    applyLevels(readable, width, height, this.levels);
+    context.save();
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.drawImage(sheet, 0, 0);
+    context.restore();
   }
 
   #resized() {
@@ -212,14 +249,24 @@ export class Viewer {
     this.#zoomAt(event, STEP ** (-Math.sign(event.deltaY) || 0));
   }
 
+  #point(event) {
+    const box = event.currentTarget.getBoundingClientRect();
+    const from = (middle, at, start, length) => middle + (at - start - length / 2) / this.scale;
+    this.onpoint(from(this.x, event.clientX, box.left, box.width), from(this.y, event.clientY, box.top, box.height));
+  }
+
   #down(event) {
+    this.#point(event);
     event.currentTarget.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, event);
   }
 
   #move(event) {
     const before = this.pointers.get(event.pointerId);
-    if (!before) return;
+    if (!before) {
+      this.#point(event);
+      return;
+    }
     const others = [...this.pointers.values()].filter((pointer) => pointer.pointerId !== event.pointerId);
     this.pointers.set(event.pointerId, event);
     if (others.length) {
