@@ -152,7 +152,7 @@ def test_names_that_would_clash_keep_their_extension(inbox: Path, tiny_model: Pa
         assert vilaco("detect", given, "--model", tiny_model, "--out", out).returncode == 0
     rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     masks = {Path(row["path"]).name: row["mask"] for row in rows}
-    assert masks["one.jpg"], masks["one.png"] == ("one.jpg.mask.png", "one.png.mask.png")
+    assert (masks["one.jpg"], masks["one.png"]) == ("one.jpg.mask.png", "one.png.mask.png")
     assert masks["two.png"] == "deep/two.mask.png"
     for row in rows:
         assert all((out / row[kind]).is_file() for kind in ("mask", "map", "overlay"))
