@@ -17,6 +17,7 @@ from vilaco.cli.detect import detect
 from vilaco.cli.evaluate import evaluate
 from vilaco.cli.export import export
 from vilaco.cli.models import app as models
+from vilaco.cli.reuse import reuse
 from vilaco.cli.robustness import robustness
 from vilaco.cli.scan import scan
 from vilaco.cli.serve import serve
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.command()(detect)
 app.command()(scan)
+app.command()(reuse)
 app.command()(train)
 app.command()(calibrate)
 app.command()(evaluate)

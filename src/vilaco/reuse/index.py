@@ -1,8 +1,8 @@
-"""Which pictures may share pixels: each descriptor asks for its nearest, and pictures whose answers agree are candidates.
+"""Which pictures may share pixels: descriptors ask for their nearest, and pictures whose answers agree are candidates.
 
 The index is faiss's inverted file with 4-bit product codes (Jégou, Douze and Schmid, "Product quantization for nearest
-neighbor search", TPAMI 2011; André et al., "Quicker ADC", TPAMI 2019). An answer is a vote for how two pictures lie over
-each other; chance votes contradict each other, true ones do not.
+neighbor search", TPAMI 2011; André et al., "Quicker ADC", TPAMI 2019). An answer is a vote for how two pictures lie
+over each other; chance votes contradict each other, true ones do not.
 """
 
 import io
@@ -24,8 +24,9 @@ PROBES = 8
 MAX_DISTANCE = 0.25
 """Squared distance of two descriptors at length 1, as the codes have it; 0.25 is a cosine of 0.875."""
 MIN_VOTES = 3
-MAX_CANDIDATES = 20
-"""Pictures that one picture is laid over; so that the work grows with the collection and not with its square."""
+MAX_CANDIDATES, MAX_WEAK, WEAK_VOTES = 20, 6, 6
+"""Pictures that one picture is laid over, and those of them with fewer than so many votes; so that the work grows with
+the collection and not with its square."""
 CHUNK = 16
 """Pictures looked up together."""
 SAMPLE = 64
@@ -60,34 +61,41 @@ class Index:
         size: How many descriptors are to come.
     """
 
+    _index: Any  # faiss describes its classes but in part
+
     def __init__(self, sample: Floats, size: int) -> None:
         import faiss
 
         lists = lists_for(min(size, len(sample) * 4))
-        self._index: Any = faiss.index_factory(DIMENSIONS, f"IVF{lists},PQ32x4fs" if lists > 1 else "Flat")
+        self._index = faiss.index_factory(DIMENSIONS, f"IVF{lists},PQ32x4fs" if lists > 1 else "Flat")
         if lists > 1:
             self._index.cp.seed, self._index.cp.niter = 0, 8
             self._index.cp.min_points_per_centroid = 1
             self._index.train(sample)
             self._index.nprobe = min(PROBES, lists)
         self.size = size
-        self.paths: list[str] = []
+        self.names: list[str] = []
+        self.candidates: list[Candidate] = []
         self._facts = np.zeros(0, _FACTS)
 
     @property
-    def is_outgrown(self) -> bool:
-        """Whether it holds so much more than it was made for that it should be made anew."""
-        return len(self._facts) > GROWN * max(self.size, 1)
+    def numbers(self) -> dict[str, int]:
+        """Number of each picture, by what it is called."""
+        return {name: number for number, name in enumerate(self.names)}
 
-    def add(self, paths: Sequence[str], pictures: Sequence[Features]) -> list[Candidate]:
-        """Add pictures, and look up each among those before it.
+    def is_outgrown(self, size: int) -> bool:
+        """Whether it is to hold so many more descriptors than it was made for that it should be made anew."""
+        return size > GROWN * max(self.size, 4096)
+
+    def add(self, names: Sequence[str], pictures: Sequence[Features]) -> None:
+        """Add pictures, and look up each among those before it: more :attr:`candidates`.
 
         Args:
-            paths: What they are called.
+            names: What they are called, each but once; no line ends.
             pictures: Their keypoints; at most `CHUNK` at a time keep memory small.
         """
-        first = len(self.paths)
-        self.paths += paths
+        first = len(self.names)
+        self.names += names
         sizes = [len(picture.points) for picture in pictures]
         facts = np.zeros(sum(sizes), _FACTS)
         units = np.zeros((sum(sizes), DIMENSIONS), np.float32)
@@ -98,7 +106,7 @@ class Index:
             facts["picture"][part] = number
             facts["point"][part] = picture.points
         if not end:
-            return []
+            return
         self._index.add(units)
         self._facts = np.concatenate([self._facts, facts])
         distances, found = self._index.search(units, NEIGHBOURS)
@@ -108,7 +116,7 @@ class Index:
         earlier = np.flatnonzero(theirs["picture"] < ours["picture"])
         _, once = np.unique(asking[earlier] * (1 << 32) + theirs["picture"][earlier], return_index=True)
         chosen = earlier[once]  # of each descriptor's answers from one picture the nearest, which comes first
-        return _elect(ours[chosen], theirs[chosen])
+        self.candidates += _elect(ours[chosen], theirs[chosen])
 
     def save(self, file: Path) -> None:
         """Write it, whole.
@@ -119,9 +127,16 @@ class Index:
         import faiss
 
         buffer = io.BytesIO()
-        names = np.frombuffer("\n".join(self.paths).encode(), np.uint8)
-        np.savez(buffer, index=faiss.serialize_index(self._index), facts=self._facts, names=names, size=self.size)
-        write_atomically(file, buffer.getbuffer())
+        names = np.frombuffer("\n".join(self.names).encode(), np.uint8)
+        np.savez(
+            buffer,
+            index=faiss.serialize_index(self._index),
+            facts=self._facts,
+            names=names,
+            size=self.size,
+            candidates=np.array(self.candidates, np.int64).reshape(-1, len(Candidate._fields)),
+        )
+        write_atomically(file, buffer.getvalue())
 
     @classmethod
     def load(cls, file: Path) -> Self:
@@ -138,10 +153,14 @@ class Index:
                 index._index = faiss.deserialize_index(stored["index"])
                 index._facts, index.size = stored["facts"], int(stored["size"])
                 names = stored["names"].tobytes().decode()
-                index.paths = names.split("\n") if names else []
-                return index
+                index.names = names.split("\n") if names else []
+                index.candidates = [
+                    Candidate(first, second, bool(mirrored), votes)
+                    for first, second, mirrored, votes in stored["candidates"].tolist()
+                ]
         except Exception as error:  # zipfile, numpy and faiss have each their own
             raise DataError(f"{file}: is damaged; delete it, and it is made anew") from error
+        return index
 
 
 def lists_for(size: int) -> int:
@@ -174,4 +193,9 @@ def _elect(ours: NDArray[Any], theirs: NDArray[Any]) -> list[Candidate]:
     elected: dict[int, list[Candidate]] = {}
     for each in sorted(best.values(), key=lambda each: (each.second, -each.votes, each.first)):
         elected.setdefault(each.second, []).append(each)
-    return [each for candidates in elected.values() for each in candidates[:MAX_CANDIDATES]]
+    return [
+        each
+        for candidates in elected.values()
+        for rank, each in enumerate(candidates)
+        if rank < (MAX_CANDIDATES if each.votes >= WEAK_VOTES else MAX_WEAK)
+    ]

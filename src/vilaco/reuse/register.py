@@ -1,9 +1,9 @@
 """How two pictures lie over each other: matches of keypoints, and the similarities that several of them agree on.
 
-A keypoint has a place, a size and an angle, so one match alone says how the pictures lie over each other, roughly. Those
-that say the same as their neighbours are gathered (the generalised Hough transform of Lowe, IJCV 2004, section 7.3,
-without its bins), and a similarity is fitted to them by RANSAC. So a handful of matches is found among hundreds that are
-wrong, where RANSAC alone would not find them.
+A keypoint has a place, a size and an angle, so one match alone says how the pictures lie over each other, roughly.
+Those that say the same as their neighbours are gathered (the generalised Hough transform of Lowe, IJCV 2004, section
+7.3, without its bins), and a similarity is fitted to them by RANSAC. So a handful of matches is found among hundreds
+that are wrong, where RANSAC alone would not find them.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,15 @@ from vilaco.reuse.features import MIRRORED, Features, Floats
 MIN_SIMILARITY, SURE_SIMILARITY, MAX_RATIO = 0.85, 0.97, 0.85
 """Cosine of two descriptors; one from which on a match need not be distinctive; best distance over second best."""
 MIN_INLIERS = 4
+MIN_SHIFT = 20.0
+"""Pixels; nearer, a picture agrees with itself anyhow."""
 MAX_TRANSFORMS = 6
 SCALES = (0.3, 3.4)
 """How much a side may shrink or grow: .4 to 2.5 and a little more."""
 TOLERANCE = 3.0
 """Pixels, of the coarser picture, by which a match may miss its similarity."""
 _APART = 10.0  # pixels from the best match to what counts as second best
-_MAX_MATCHES = 1500  # those with the nearest descriptors; more say nothing new
+_MAX_MATCHES = 600  # those with the nearest descriptors; more say nothing new
 _TURN, _OCTAVE, _DRIFT = 25.0, 0.5, 0.25  # degrees; factors of 2; share of the distance: how far a neighbour may differ
 
 
@@ -66,7 +68,7 @@ def match(first: Features, second: Features, *, mirrored: bool) -> tuple[Floats,
 
     Args:
         first: Keypoints of the one picture.
-        second: Of the other.
+        second: Of the other; the same object to find what a picture repeats at least `MIN_SHIFT` away.
         mirrored: Whether one of them is mirrored.
 
     Returns:
@@ -77,6 +79,9 @@ def match(first: Features, second: Features, *, mirrored: bool) -> tuple[Floats,
         return none, none
     theirs = second.unit()
     similarity = first.unit() @ (theirs[:, MIRRORED] if mirrored else theirs).T
+    if first is second:
+        places = first.points[:, :2]
+        similarity[np.abs(places[:, None] - places[None]).max(axis=2) < MIN_SHIFT] = -1.0
     best = similarity.argmax(axis=1)
     rows = np.arange(len(best))
     highest = similarity[rows, best]
@@ -108,7 +113,7 @@ def consistent(source: Floats, target: Floats, *, mirrored: bool) -> NDArray[np.
     octave = np.log2(np.maximum(target[:, 2], 1e-3) / np.maximum(source[:, 2], 1e-3))
     scale = np.exp2(octave)
     away = source[None, :, :2] - source[:, None, :2]
-    away = away * np.float32([sign, 1.0])
+    away = away * np.array([sign, 1.0], np.float32)
     cosine, sine = (scale * np.cos(turn))[:, None], (scale * np.sin(turn))[:, None]
     there = target[None, :, :2] - target[:, None, :2]
     missed = np.hypot(
@@ -178,9 +183,8 @@ def _fit(
     flip: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]] | None:
     """A similarity fitted to a family of matches, and which of those that are left agree on it."""
-    for chosen in (family, None):
-        if chosen is None:  # once more, on all that agreed the first time
-            chosen = inliers
+    chosen = family
+    for _ in range(2):  # once more, on all that agreed the first time
         model, _ = cv2.estimateAffinePartial2D(
             here[chosen] * flip, there[chosen], method=cv2.RANSAC, ransacReprojThreshold=TOLERANCE, maxIters=500
         )
@@ -193,6 +197,7 @@ def _fit(
         inliers = (missed < TOLERANCE * max(1.0, scale)) & left
         if inliers.sum() < MIN_INLIERS:
             return None
+        chosen = inliers
     spread = np.ptp(here[inliers], axis=0).max()
     matrix = np.asarray(model, np.float64)
     matrix[:, :2] *= flip
