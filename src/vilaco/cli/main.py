@@ -13,6 +13,7 @@ from vilaco import __version__
 from vilaco.cli import console, data
 from vilaco.cli.audit import audit
 from vilaco.cli.calibrate import calibrate
+from vilaco.cli.compare import compare
 from vilaco.cli.detect import detect
 from vilaco.cli.evaluate import evaluate
 from vilaco.cli.export import export
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command()(detect)
 app.command()(scan)
 app.command()(reuse)
+app.command()(compare)
 app.command()(train)
 app.command()(calibrate)
 app.command()(evaluate)

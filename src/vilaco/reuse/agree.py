@@ -63,18 +63,16 @@ def agreements(first: NDArray[np.uint8], second: NDArray[np.uint8], laid: Laid) 
     frame, other = (first, second) if in_first else (second, first)
     matrix = laid.matrix if in_first else invert(laid.matrix)
     points = laid.points if in_first else laid.points @ laid.matrix[:, :2].T + laid.matrix[:, 2]
-    over, covered = _lay_over(other, matrix, frame.shape)
-    refined = _refine(frame, over, points)
-    if refined is not None:
-        matrix = _chain(matrix, refined)
-        over, covered = _lay_over(other, matrix, frame.shape)
     windows = Windows(frame.astype(np.float32))
-    correlation, _, variance = windows.correlation(over.astype(np.float32))
-    says = np.maximum(windows.variance, variance) > MIN_VARIANCE
-    inner = np.asarray(cv2.erode(covered, np.ones((9, 9), np.uint8), borderValue=0) > 0)
-    agrees = inner & (correlation > MIN_AGREEMENT) & (np.minimum(windows.variance, variance) > MIN_VARIANCE)
-    agrees = cv2.morphologyEx(agrees.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)) > 0
-    share = float(agrees.sum() / max(1, (inner & says).sum()))
+    compared = _compare(windows, other, matrix)
+    refined = _refine(frame, compared.over, points)
+    if refined is not None:  # it may have slipped to something else
+        better = _compare(windows, other, _chain(matrix, refined))
+        compared = better if better.agrees.sum() > compared.agrees.sum() else compared
+    matrix, over, inner, agrees, correlation = (
+        compared.matrix, compared.over, compared.inner, compared.agrees, compared.correlation,
+    )  # fmt: skip
+    share = float(agrees.sum() / max(1, (inner & compared.says).sum()))
     area = min(frame.size, other.size / max(abs(np.linalg.det(matrix[:, :2])), 1e-9))
     overlap = min(1.0, float(inner.sum() / max(1.0, area)))
     forward = matrix if in_first else invert(matrix)
@@ -99,6 +97,28 @@ def agreements(first: NDArray[np.uint8], second: NDArray[np.uint8], laid: Laid) 
             )
         )
     return sorted(found, key=lambda each: -int(each.mask.sum()))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Compared:
+    """Two pictures in one frame: how they lie, the laid one, and per pixel: within both, agrees, says anything."""
+
+    matrix: NDArray[np.float64]
+    over: NDArray[np.uint8]
+    inner: NDArray[np.bool_]
+    agrees: NDArray[np.bool_]
+    says: NDArray[np.bool_]
+    correlation: Floats
+
+
+def _compare(windows: Windows, other: NDArray[np.uint8], matrix: NDArray[np.float64]) -> _Compared:
+    over, covered = _lay_over(other, matrix, windows.grey.shape)
+    correlation, _, variance = windows.correlation(over.astype(np.float32))
+    inner = np.asarray(cv2.erode(covered, np.ones((9, 9), np.uint8), borderValue=0) > 0)
+    agrees = inner & (correlation > MIN_AGREEMENT) & (np.minimum(windows.variance, variance) > MIN_VARIANCE)
+    opened = cv2.morphologyEx(agrees.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)) > 0
+    says = np.maximum(windows.variance, variance) > MIN_VARIANCE
+    return _Compared(matrix, over, inner, np.asarray(opened), np.asarray(says), correlation)
 
 
 def drawn_share(levels: NDArray[np.uint8]) -> float:
