@@ -142,8 +142,8 @@ class Collection:
             groups |= own
             if panel == 0 and shared:
                 source = self.write(pixels, own)
-            height = min(320, round(300 * pixels.shape[0] / pixels.shape[1]))
-            small = resize_pixels(pixels, (height, 300))
+            small = resize_pixels(pixels, (round(300 * pixels.shape[0] / pixels.shape[1]), 300))[:320]
+            height = len(small)
             y, x = 60 + (panel // 2) * 420, 40 + (panel % 2) * 330
             page[y : y + height, x : x + 300] = small
             black, font = (0, 0, 0), cv2.FONT_HERSHEY_SIMPLEX

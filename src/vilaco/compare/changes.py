@@ -35,7 +35,7 @@ def deviation(
     ours, theirs = suspect.astype(np.float32), explained.astype(np.float32)
     difference = cv2.blur(np.abs(ours - theirs).max(axis=2), (WINDOW, WINDOW))
     grey = cv2.cvtColor(explained, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    detail = cv2.blur(np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 2.0)), (WINDOW, WINDOW))
+    detail = np.asarray(cv2.blur(np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 2.0)), (WINDOW, WINDOW)))
     detail = np.asarray(cv2.dilate(detail, np.ones((WINDOW, WINDOW), np.uint8)))  # an edge a bit away misfits as well
     inner = np.asarray(cv2.erode(valid.astype(np.uint8), np.ones((WINDOW, WINDOW), np.uint8), borderValue=1) > 0)
     if not inner.any():
@@ -60,7 +60,7 @@ def changed_mask(difference: Floats, above: Floats) -> NDArray[np.bool_]:
         above: Likewise.
     """
     marked = ((above > MARKED) & (difference > MIN_DIFFERENCE)).astype(np.uint8)
-    marked = cv2.morphologyEx(marked, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    marked = np.asarray(cv2.morphologyEx(marked, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.uint8)
     closed = cv2.morphologyEx(
         cv2.copyMakeBorder(marked, _CLOSE, _CLOSE, _CLOSE, _CLOSE, cv2.BORDER_CONSTANT),
         cv2.MORPH_CLOSE,

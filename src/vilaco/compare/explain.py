@@ -1,6 +1,7 @@
 """What the whole picture went through: a curve for each colour, blur, a JPEG save; done to the original in turn."""
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vilaco.matching import Floats
+
+Pixels = NDArray[np.uint8]
 
 BLURS = (0.0, 0.4, 0.6, 0.8, 1.0, 1.3, 1.7, 2.2, 3.0)
 """Standard deviations in pixels that are tried."""
@@ -28,15 +31,15 @@ class Explained:
         brightness: Mean change of brightness by the curves, in grey levels.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     curves: Floats
     blur: float
     brightness: float
 
 
 def explain(
-    suspect: NDArray[np.uint8],
-    over: NDArray[np.uint8],
+    suspect: Pixels,
+    over: Pixels,
     valid: NDArray[np.bool_],
     tables: dict[int, list[int]] | None,
     subsampling: int,
@@ -50,7 +53,9 @@ def explain(
         tables: Quantisation tables of the suspect's own file, as Pillow has them, where that is a JPEG.
         subsampling: Of its colours, as Pillow has it: 0 none, 1 for 4:2:2, 2 for 4:2:0.
     """
-    misfits = {sigma: _misfit(suspect, _blurred(over, sigma), valid) for sigma in BLURS}
+    middle = _middle(valid.shape)
+    save = _saver(tables, subsampling)
+    misfits = {sigma: _misfit(suspect[middle], save(_blurred(over[middle], sigma)), valid[middle]) for sigma in BLURS}
     best = min(BLURS, key=lambda sigma: misfits[sigma])
     blur = best if misfits[best] < _BETTER * misfits[0.0] else 0.0
     pixels = _blurred(over, blur)
@@ -58,15 +63,11 @@ def explain(
     channels = [cv2.LUT(pixels[..., c], np.clip(np.rint(curves[:, c]), 0, 255).astype(np.uint8)) for c in range(3)]
     pixels = np.asarray(np.dstack(channels), np.uint8)
     mean = float((pixels.astype(np.float32).mean(axis=2) - over.astype(np.float32).mean(axis=2))[valid].mean())
-    if tables is not None:
-        pixels = np.where(valid[..., None], pixels, suspect)
-        stream = io.BytesIO()
-        Image.fromarray(pixels).save(stream, "JPEG", qtables=tables, subsampling=subsampling)
-        pixels = np.asarray(Image.open(stream).convert("RGB"), np.uint8)
-    return Explained(np.asarray(pixels, np.uint8), curves, blur, mean)
+    pixels = save(np.where(valid[..., None], pixels, suspect))
+    return Explained(pixels, curves, blur, mean)
 
 
-def fit_curves(before: NDArray[np.uint8], after: NDArray[np.uint8], valid: NDArray[np.bool_]) -> Floats:
+def fit_curves(before: Pixels, after: Pixels, valid: NDArray[np.bool_]) -> Floats:
     """The median of each colour after, for each level before: monotone, and smooth between bins.
 
     Args:
@@ -105,18 +106,34 @@ def fit_curves(before: NDArray[np.uint8], after: NDArray[np.uint8], valid: NDArr
     return np.clip(curves, 0, 255)
 
 
-def _blurred(pixels: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
+def _blurred(pixels: Pixels, sigma: float) -> Pixels:
     return pixels if sigma == 0.0 else np.asarray(cv2.GaussianBlur(pixels, (0, 0), sigma), np.uint8)
 
 
-def _misfit(suspect: NDArray[np.uint8], over: NDArray[np.uint8], valid: NDArray[np.bool_]) -> float:
-    """Median difference of fine detail, on the middle of large pictures."""
-    height, width = valid.shape
-    part = tuple(slice(max(0, side // 2 - 512), side // 2 + 512) for side in (height, width))
-    ours, theirs = (
-        cv2.Laplacian(cv2.cvtColor(picture[part], cv2.COLOR_RGB2GRAY), cv2.CV_32F) for picture in (suspect, over)
-    )
-    inside = valid[part]
-    if not inside.any():
+def _saver(tables: dict[int, list[int]] | None, subsampling: int) -> Callable[[Pixels], Pixels]:
+    """A trip through a JPEG file with these tables; none where there are none."""
+
+    def save(pixels: Pixels) -> Pixels:
+        if tables is None:
+            return pixels
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, "JPEG", qtables=tables, subsampling=subsampling)
+        return np.asarray(Image.open(stream).convert("RGB"), np.uint8)
+
+    return save
+
+
+def _middle(size: tuple[int, ...]) -> tuple[slice, slice]:
+    """At most a megapixel in the middle of a large picture, on the grid of its JPEG blocks."""
+    starts = [max(0, (side // 2 - 512) // 16 * 16) for side in size]
+    return slice(starts[0], starts[0] + 1024), slice(starts[1], starts[1] + 1024)
+
+
+def _misfit(suspect: Pixels, explained: Pixels, valid: NDArray[np.bool_]) -> float:
+    """How far fine detail differs: the 70th percentile, in grey levels of a Laplacian."""
+    if not valid.any():
         return 0.0
-    return float(np.percentile(np.abs(ours - theirs)[inside], 70))
+    ours, theirs = (
+        cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_32F) for picture in (suspect, explained)
+    )
+    return float(np.percentile(np.abs(ours - theirs)[valid], 70))

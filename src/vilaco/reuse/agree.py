@@ -18,7 +18,8 @@ MIN_POINTS = 3
 _CLOSE = 21  # pixels across of gaps in a region that are filled: smooth parts say nothing
 _FINE_SIGMA, _FINE_WINDOW = 1.2, 16  # only what is finer than this is compared, in windows of this side
 _NOISE = 1.0  # variance of fine detail that is there at all
-_AROUND = 6  # grey levels around a picture's two commonest that count as ground and ink
+_AROUND = 6  # grey levels around a picture's commonest that count as its ground
+_GROUND, _DRAWN, _NEAR = 0.12, 0.15, 25  # share of a picture in its ground, of a window in it, and pixels of the window
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +35,7 @@ class Agreement:
         fine: Median correlation of what is finer than a pixel or two, in [-1, 1]; ``None`` where there is none.
         share: Of what has texture where the pictures overlap, how much agrees, in [0, 1].
         overlap: Share of the smaller picture that the other covers.
-        drawn: Share of the region in the two commonest grey levels: lettering, lines and blank ground.
+        drawn: Share of what agrees that lies close to blank ground: lettering, lines, scales.
     """
 
     mask: NDArray[np.bool_]
@@ -77,6 +78,7 @@ def agreements(first: NDArray[np.uint8], second: NDArray[np.uint8], laid: Laid) 
     overlap = min(1.0, float(inner.sum() / max(1.0, area)))
     forward = matrix if in_first else invert(matrix)
     fine_values = _fine(frame, over)
+    drawing = drawn_places(frame)
     found = []
     for region in _regions(agrees, inner, points, whole=share > 0.6):
         inside = agrees & region
@@ -93,7 +95,7 @@ def agreements(first: NDArray[np.uint8], second: NDArray[np.uint8], laid: Laid) 
                 fine=float(np.median(values)) if len(values) >= _FINE_WINDOW**2 else None,
                 share=share,
                 overlap=overlap,
-                drawn=drawn_share(frame[region]),
+                drawn=float(drawing[inside].mean()) if inside.any() else 0.0,
             )
         )
     return sorted(found, key=lambda each: -int(each.mask.sum()))
@@ -121,22 +123,29 @@ def _compare(windows: Windows, other: NDArray[np.uint8], matrix: NDArray[np.floa
     return _Compared(matrix, over, inner, np.asarray(opened), np.asarray(says), correlation)
 
 
-def drawn_share(levels: NDArray[np.uint8]) -> float:
-    """Share of pixels near the two commonest grey levels: about 1 for lettering on paper, less for photos.
+def drawn_places(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where a picture is drawn rather than photographed: near ground of one level, as on a page, a slide or a plot.
+
+    Args:
+        grey: Grey levels, ``(H, W)``.
+
+    Returns:
+        ``(H, W)``; nowhere if no level is so common that it is a ground.
 
     Example:
-        >>> drawn_share(np.array([255] * 8 + [0] * 2, np.uint8))
-        1.0
+        >>> page = np.full((60, 80), 255, np.uint8)
+        >>> page[20:25, 10:70] = 0
+        >>> bool(drawn_places(page).all())
+        True
     """
-    counts = np.bincount(levels.ravel(), minlength=256).astype(np.float64)
-    total = counts.sum()
-    kept = 0.0
-    for _ in range(2):
-        near = np.convolve(counts, np.ones(2 * _AROUND + 1), "same")
-        top = int(near.argmax())
-        kept += near[top]
-        counts[max(0, top - _AROUND) : top + _AROUND + 1] = 0
-    return float(kept / max(total, 1.0))
+    counts = np.bincount(grey.ravel(), minlength=256).astype(np.float64)
+    near = np.convolve(counts, np.ones(2 * _AROUND + 1), "same")
+    ground = int(near.argmax())
+    if near[ground] < _GROUND * grey.size:
+        return np.zeros(grey.shape, bool)
+    blank = (np.abs(grey.astype(np.int16) - ground) <= _AROUND).astype(np.float32)
+    smooth = cv2.erode(blank, np.ones((3, 3), np.uint8))  # a level that a photo passes through is no ground
+    return np.asarray(cv2.blur(smooth, (_NEAR, _NEAR)) > _DRAWN)
 
 
 def _lay_over(

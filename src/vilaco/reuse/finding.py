@@ -25,7 +25,7 @@ STRONG_MATCHES, MODERATE_MATCHES = 10, 6
 STRONG_AREA = 900
 """Pixels of the coarser picture."""
 DRAWN = 0.8
-"""Share of two grey levels from which on a region is lettering, lines or blank ground, which repeat by nature."""
+"""Share of a region near blank ground from which on it is lettering, lines or scales, which repeat by nature."""
 _MOST_REGIONS = 10
 _MOST_CORNERS = 40
 
@@ -61,7 +61,7 @@ class SharedRegion(BaseModel):
         fine_correlation: Of what is finer than a pixel or two, in [-1, 1]; ``None`` where there is none.
         share: Of what has texture where the pictures overlap, how much agrees, in [0, 1].
         overlap: Share of the smaller picture that the other covers.
-        drawn: Share of the region in its two commonest grey levels.
+        drawn: Share of what agrees that lies close to blank ground: lettering, lines, scales.
         origin: The same pixels, the same scene shot again, or cannot tell.
         strength: How sure it is; what "strong" was worth on a benchmark is in the guide.
     """
@@ -190,9 +190,10 @@ def judge_strength(*, origin: Origin, matches: int, area: int, drawn: float) -> 
         >>> judge_strength(origin="same pixels", matches=40, area=5000, drawn=0.95)
         'weak'
     """
-    if drawn >= DRAWN or matches < MODERATE_MATCHES:
+    telling = matches * (1.0 - drawn)
+    if drawn >= DRAWN or telling < MODERATE_MATCHES:
         return "weak"
-    if origin == "same pixels" and matches >= STRONG_MATCHES and area >= STRONG_AREA:
+    if origin == "same pixels" and telling >= STRONG_MATCHES and area * (1.0 - drawn) >= STRONG_AREA:
         return "strong"
     return "moderate"
 
