@@ -89,8 +89,10 @@ def test_another_shot_is_not_a_copy() -> None:
 
 
 def test_words_for_numbers() -> None:
-    assert judge_origin(matches=50, held=50, laid=50, fine=None) == "cannot tell"
-    assert judge_origin(matches=5, held=5, laid=100, fine=0.99) == "same scene"
+    assert judge_origin(held=50, laid=50, fine=None, share=0.9) == "cannot tell"
+    assert judge_origin(held=5, laid=100, fine=0.99, share=0.1) == "same scene"
+    assert judge_origin(held=50, laid=50, fine=0.6, share=0.1) == "cannot tell"
+    assert judge_origin(held=50, laid=50, fine=0.6, share=0.9) == "same pixels"
     assert judge_strength(origin="same pixels", matches=9, area=5000, drawn=0.1) == "moderate"
     assert judge_strength(origin="cannot tell", matches=90, area=5000, drawn=0.1) == "moderate"
     assert judge_strength(origin="same pixels", matches=5, area=5000, drawn=0.1) == "weak"

@@ -19,6 +19,8 @@ COPY_SHARE, COPY_OVERLAP = 0.6, 0.25
 """How much of what has texture agrees where copies overlap; and how much of the smaller one overlaps."""
 SAME_FINE, SAME_HELD = 0.75, 0.6
 """Fine detail of the same pixels correlates so; and of the matches at least this share lies where they agree."""
+COPY_FINE = 0.55
+"""As `SAME_FINE`, where as much agrees as in copies: a reduced or strongly compressed copy has little fine detail left."""
 SCENE_MATCHES, SCENE_HELD = 16, 0.5
 """So many matches, of which less than this share lies where pixels agree: the same things, from another shot."""
 STRONG_MATCHES, MODERATE_MATCHES = 10, 6
@@ -149,6 +151,8 @@ def find(
             found.append(_scene(reduced, first.shape, first_factor, second_factor))
         if whole:
             break
+    if itself:  # what is weak here is everyday repetition: windows, leaves, letters
+        found = [region for region in found if region.strength != "weak"]
     if not found:
         return None
     regions = tuple(sorted(found, key=rank)[:_MOST_REGIONS])
@@ -156,27 +160,28 @@ def find(
     return Finding(kind=kind, regions=regions)
 
 
-def judge_origin(*, matches: int, held: int, laid: int, fine: float | None) -> Origin:
+def judge_origin(*, held: int, laid: int, fine: float | None, share: float) -> Origin:
     """Tell the same pixels from the same scene.
 
     Of two shots of one scene the matches agree from edge to edge, while pixels agree in spots only, and their noise and
     finest detail nowhere.
 
     Args:
-        matches: In the region.
-        held: In all regions of this way of laying the pictures over each other.
-        laid: That agree on this way.
+        held: Matches in all regions of this way of laying the pictures over each other.
+        laid: Matches that agree on this way.
         fine: Correlation of fine detail.
+        share: Of what has texture where the pictures overlap, how much agrees.
 
     Example:
-        >>> judge_origin(matches=90, held=95, laid=100, fine=0.9)
+        >>> judge_origin(held=95, laid=100, fine=0.9, share=0.1)
         'same pixels'
-        >>> judge_origin(matches=8, held=12, laid=160, fine=0.5)
+        >>> judge_origin(held=12, laid=160, fine=0.5, share=0.1)
         'same scene'
     """
     if laid >= SCENE_MATCHES and held < SCENE_HELD * laid:
         return "same scene"
-    if fine is not None and fine >= SAME_FINE and held >= SAME_HELD * laid:
+    needed = COPY_FINE if share >= COPY_SHARE else SAME_FINE
+    if fine is not None and fine >= needed and held >= SAME_HELD * laid:
         return "same pixels"
     return "cannot tell"
 
@@ -200,7 +205,7 @@ def judge_strength(*, origin: Origin, matches: int, area: int, drawn: float) -> 
 
 def _region(each: Agreement, laid: int, held: int, first_factor: float, second_factor: float) -> SharedRegion:
     area = int(each.mask.sum())
-    origin = judge_origin(matches=each.inliers, held=held, laid=laid, fine=each.fine)
+    origin = judge_origin(held=held, laid=laid, fine=each.fine, share=each.share)
     matrix = _full_size(each.matrix, first_factor, second_factor)
     own, factor = _contour(each.mask), first_factor if each.in_first else second_factor
     corners = (own + 0.5) / factor - 0.5

@@ -195,6 +195,8 @@ def _look_up(out: Path, rows: dict[str, PictureRow], tell: Tell) -> Index:
         index = None
     known = {} if index is None else index.numbers
     waiting = [row for sha256, row in reversed(files.items()) if sha256 not in known]
+    if waiting:
+        tell("looking up", 0, len(waiting), None, None)
     if index is None:
         index = _new_index(folder, waiting)
     if waiting:
