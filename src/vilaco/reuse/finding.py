@@ -20,7 +20,7 @@ COPY_SHARE, COPY_OVERLAP = 0.6, 0.25
 SAME_FINE, SAME_HELD = 0.75, 0.6
 """Fine detail of the same pixels correlates so; and of the matches at least this share lies where they agree."""
 COPY_FINE = 0.55
-"""As `SAME_FINE`, where as much agrees as in copies: a reduced or strongly compressed copy has little fine detail left."""
+"""As `SAME_FINE`, where as much agrees as in copies: reduced or strongly compressed ones keep little fine detail."""
 SCENE_MATCHES, SCENE_HELD = 16, 0.5
 """So many matches, of which less than this share lies where pixels agree: the same things, from another shot."""
 STRONG_MATCHES, MODERATE_MATCHES = 10, 6
