@@ -208,3 +208,14 @@ def test_the_command(tmp_path: Path) -> None:
     wrong = run_cli("reuse", photos, "--out", tmp_path / "out", "--fail-on", "sure")
     assert wrong.returncode == 2
     assert "strong, moderate, weak" in " ".join(wrong.stderr.split())
+
+
+def test_names_that_nobody_would_choose(tmp_path: Path) -> None:
+    pixels = make_textured(np.random.default_rng(0), 160, 200)
+    names = [b"two\nlines.jpg", b"caf\xe9.jpg"]
+    for name, quality in zip(names, (90, 60), strict=True):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        with open(os.path.join(os.fsencode(tmp_path / "photos"), name), "wb") as file:
+            file.write(encode_jpeg(pixels, quality))
+    reuse([tmp_path / "photos"], tmp_path / "out", workers=1)
+    assert sure(tmp_path / "out") == {("caf\\xe9.jpg", "two\nlines.jpg")}

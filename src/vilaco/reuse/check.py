@@ -67,8 +67,8 @@ class CheckSettings(BaseModel):
 
 
 def pair_name(first: str, second: str) -> str:
-    """What a pair is called; no path holds a line end that is not escaped."""
-    return f"{first}\n{second}"
+    """What a pair is called; no path holds a zero."""
+    return f"{first}\0{second}"
 
 
 def pair_item(first: Side, second: Side, *, mirrored: bool, alike: bool) -> Item:
@@ -128,7 +128,7 @@ class Check(Task[CheckSettings, PairRow]):
     @classmethod
     def failed(cls, item: Item, settings: CheckSettings, code: str, reason: str) -> PairRow:
         """A pair that no worker lived to look at."""
-        first, _, second = item.path.partition("\n")
+        first, _, second = item.path.partition("\0")
         return PairRow(path=item.path, first=first, second=second, error_code=code, error_reason=one_line(reason))
 
     def _features(self, side: Side) -> Features:

@@ -26,6 +26,8 @@ from vilaco.scan.similar import similar_groups
 from vilaco.scan.sources import Item, file_item, is_url, list_items, local_folder
 
 INDEX = "index.npz"
+_SAME_FILES = 3  # identical files that are laid over others; what holds for these holds for all
+_ALL_PAIRS = 6  # pictures that look alike, up to which every pair is looked at; of more, each and the next
 Stage = Literal["describing", "looking up", "checking", "writing"]
 Tell = Callable[[Stage, int, int, str | None, tuple[str, str] | None], None]
 """Called as ``tell(stage, done, total, path, problem)``; the problem is an error code and a reason."""
@@ -259,10 +261,6 @@ def _wanted(
         for first, second in combinations(members, 2) if len(members) <= _ALL_PAIRS else pairwise(members):
             want(first, second, mirrored=False, alike=True)
     return wanted
-
-
-_SAME_FILES = 3  # identical files that are laid over others; what holds for these holds for all
-_ALL_PAIRS = 6  # pictures that look alike, up to which every pair is looked at; of more, each and the next
 
 
 def plays(first: str, second: str, roles: tuple[set[str], set[str]]) -> bool:
