@@ -10,7 +10,8 @@ drawn with a fixed seed, each shrunk to 0.4 megapixels at most and used once:
   `SIDES` and scale in `SCALES`, a third of them mirrored and a third turned, and then saved at JPEG 80;
 - one in ten is a sheet as of a paper: photos in panels on white, with letters, axes, a scale bar and a colour bar; half
   of the sheets have a panel in common with a photo;
-- the rest are photos by themselves, most of them the sources of the above.
+- the rest are photos by themselves, most of them the sources of the above. Sources come beside what is planted, so that a
+  collection may have up to a sixth more files than asked for.
 
 So each planted file makes exactly one true pair; any other pair of two different photos is counted as wrong, though the
 photos may have things in common of their own: those of one ``group`` are counted apart. Seconds are of the wall, memory
@@ -241,10 +242,10 @@ def measure(photos: list[tuple[Path, str]], count: int, workers: int, runs: Path
             stages[last[0]] = stages.get(last[0], 0.0) + now - last[1]
         last[:] = [stage, now]
 
-    started, used = time.perf_counter(), cpu_seconds()
+    files, started, used = collection.written, time.perf_counter(), cpu_seconds()
     reuse([folder], out, workers=workers, tell=tell)
     seconds, cpu = time.perf_counter() - started, cpu_seconds() - used
-    result = {"pictures": count, "seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1)}
+    result = {"pictures": count, "files": files, "seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1)}
     result["seconds_by_stage"] = {stage: round(value, 1) for stage, value in stages.items()}
     result |= score(collection, out)
     more = min(NEW, count // 10)
