@@ -10,7 +10,7 @@ drawn with a fixed seed, each shrunk to 0.4 megapixels at most and used once:
   `SIDES` and scale in `SCALES`, a third of them mirrored and a third turned, and then saved at JPEG 80;
 - one in ten is a sheet as of a paper: photos in panels on white, with letters, axes, a scale bar and a colour bar; half
   of the sheets have a panel in common with a photo;
-- the rest are photos by themselves, most of them the sources of the above. Sources come beside what is planted, so that a
+- the rest are photos by themselves, most of them the sources of the above; they come beside what is planted, so that a
   collection may have up to a sixth more files than asked for.
 
 So each planted file makes exactly one true pair; any other pair of two different photos is counted as wrong, though the

@@ -8,7 +8,7 @@ from pictures import make_textured
 from vilaco.images import resave_jpeg, resize_pixels
 from vilaco.reuse.agree import drawn_places
 from vilaco.reuse.features import MAX_PIXELS, extract, reduced_grey
-from vilaco.reuse.finding import Finding, find, judge_origin, judge_strength
+from vilaco.reuse.finding import Finding, _overlap, find, judge_origin, judge_strength
 from vilaco.reuse.register import lay
 
 
@@ -69,6 +69,14 @@ def test_a_repeat_within_a_picture_is_named_once() -> None:
     assert [region.strength for region in found.regions] == ["strong"]
     boxes = sorted((found.best.first.box, found.best.second.box))
     assert np.abs(np.array(boxes) - [(20, 10, 120, 100), (240, 180, 120, 100)]).max() <= 8
+
+
+def test_a_pattern_laid_over_itself_is_no_repeat() -> None:
+    tile = picture(9, 24, 400)
+    striped = np.tile(tile, (12, 1, 1))  # the same every 24 pixels down
+    found = itself(striped)
+    assert found is None or all(region.first.box != region.second.box for region in found.regions)
+    assert found is None or max(_overlap(region) for region in found.regions) < 0.25
 
 
 def test_unrelated_pictures_have_nothing_sure_in_common() -> None:

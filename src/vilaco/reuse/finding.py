@@ -26,6 +26,8 @@ SCENE_MATCHES, SCENE_HELD = 16, 0.5
 STRONG_MATCHES, MODERATE_MATCHES = 10, 6
 STRONG_AREA = 900
 """Pixels of the coarser picture."""
+MAX_OVERLAP = 0.25
+"""Intersection over union of the boxes of a repeat, from which on it is a pattern laid over itself."""
 DRAWN = 0.8
 """Share of a region near blank ground from which on it is lettering, lines or scales, which repeat by nature."""
 _MOST_REGIONS = 10
@@ -151,8 +153,8 @@ def find(
             found.append(_scene(reduced, first.shape, first_factor, second_factor))
         if whole:
             break
-    if itself:  # what is weak here is everyday repetition: windows, leaves, letters
-        found = [region for region in found if region.strength != "weak"]
+    if itself:  # what is weak or lies over itself here is everyday repetition: windows, leaves, letters, blinds
+        found = [region for region in found if region.strength != "weak" and _overlap(region) < MAX_OVERLAP]
     if not found:
         return None
     regions = tuple(sorted(found, key=rank)[:_MOST_REGIONS])
@@ -201,6 +203,13 @@ def judge_strength(*, origin: Origin, matches: int, area: int, drawn: float) -> 
     if origin == "same pixels" and telling >= STRONG_MATCHES and area * (1.0 - drawn) >= STRONG_AREA:
         return "strong"
     return "moderate"
+
+
+def _overlap(region: SharedRegion) -> float:
+    """Intersection over union of a region's two boxes in one picture."""
+    (x, y, width, height), (left, top, across, down) = region.first.box, region.second.box
+    shared = max(0, min(x + width, left + across) - max(x, left)) * max(0, min(y + height, top + down) - max(y, top))
+    return shared / (width * height + across * down - shared)
 
 
 def _region(each: Agreement, laid: int, held: int, first_factor: float, second_factor: float) -> SharedRegion:
