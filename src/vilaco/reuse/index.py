@@ -148,7 +148,7 @@ class Index:
         import faiss
 
         try:
-            with np.load(file) as stored:
+            with np.load(file, allow_pickle=False) as stored:
                 index = cls.__new__(cls)
                 index._index = faiss.deserialize_index(stored["index"])
                 index._facts, index.size = stored["facts"], int(stored["size"])
