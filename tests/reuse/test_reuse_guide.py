@@ -25,4 +25,9 @@ def test_figures_are_those_measured() -> None:
     strong = result["pairs"]["strong"]
     assert strong["wrong"] == 0
     assert f"All {strong['right']} strong pairs" in page
-    assert f"It took {result['cpu_seconds']:.0f} seconds" in page
+    moderate, weak = result["pairs"]["moderate"], result["pairs"]["weak"]
+    assert f"{moderate['repeats']} moderate repeats" in page
+    assert f"The {weak['wrong']} weak pairs" in page
+    words = " ".join(page.split())
+    assert f"It took {result['cpu_seconds']:.0f} seconds of processor time for {result['files']} files" in words
+    assert f"{result['more']['pictures']} more took {result['more']['cpu_seconds']:.0f}." in words
