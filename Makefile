@@ -31,7 +31,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  $(BIN)/pip install -q $(addprefix --extra-index-url ,$(TORCH_INDEX)) "torch==$(TORCH)+cpu" 2>/dev/null \
 	  || { echo "    no CPU build found, taking the default one"; $(BIN)/pip install -q "torch==$(TORCH)"; }; fi
 	@echo "==> installing vilaco and what it needs"
-	@$(BIN)/pip install -q -c constraints.txt -e '.[train,report,serve,scan,ray,heif,docs,dev]'
+	@$(BIN)/pip install -q -c constraints.txt -e '.[train,report,serve,scan,ray,reuse,heif,docs,dev]'
 	@touch $(INSTALLED)
 
 demo: install

@@ -38,7 +38,8 @@ import pyarrow.parquet as pq
 from vilaco.files import write_atomically
 from vilaco.images import encode_jpeg, load_photo
 from vilaco.localizer import Localizer
-from vilaco.scan.run import Engine, scan
+from vilaco.scan.engine import Engine
+from vilaco.scan.run import scan
 from vilaco.scan.worker import ONE_THREAD
 from vilaco.weights import DEFAULT
 

@@ -242,7 +242,7 @@ def test_agreement_against_a_slow_version(angle: float, scale: float) -> None:
     picture, *_ = copy_move(make_textured(np.random.default_rng(13)), similarity(0, 1, (80, 70), (200, 75)))
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)[20:120, 30:260]
     matrix = similarity(angle, scale, (50, 50), (170, 55))
-    agreement = matching._Windows(grey).agreement(matrix)
+    agreement = matching.Windows(grey).agreement(matrix)
     assert agreement.any() == (angle == 0)
     laid = cv2.warpAffine(grey, matrix, grey.shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     height, width = grey.shape
@@ -272,7 +272,7 @@ def test_agreement_against_a_slow_version(angle: float, scale: float) -> None:
 
 def test_pixels_that_stay_where_they_are_do_not_agree() -> None:
     """A turn about a point leaves the pixels around it; only those more than :data:`MIN_SHIFT` away count."""
-    windows = matching._Windows(make_textured(np.random.default_rng(14))[..., 0].astype(np.float32))
+    windows = matching.Windows(make_textured(np.random.default_rng(14))[..., 0].astype(np.float32))
     moved = windows._moved(cv2.getRotationMatrix2D((200, 100), 30, 1.0))
     y, x = np.mgrid[:256, :384]
     radius = np.hypot(x - 200, y - 100)

@@ -83,7 +83,7 @@ def self_matches(pixels: NDArray[np.uint8]) -> Floats:
         return found
     centres = (np.moveaxis(np.mgrid[:rows, :columns][::-1], 0, 2) + 0.5) * CELL * scale - 0.5  # x, y in grey pixels
     end = np.array([columns, rows]) * CELL * scale  # where the last cell ends
-    picture = _Windows(grey.astype(np.float32))
+    picture = Windows(grey.astype(np.float32))
     for transform in transforms:
         sure = min(1.0, transform.inliers / SURE_INLIERS)
         for matrix in (transform.matrix, np.asarray(cv2.invertAffineTransform(transform.matrix), np.float64)):
@@ -166,8 +166,8 @@ def _plausible(matrix: NDArray[np.float64], source: NDArray[np.float64]) -> bool
     return bool(SCALES[0] < sizes[1] and sizes[0] < SCALES[1] and upright and moved > MIN_SHIFT)
 
 
-class _Windows:
-    """A picture and the statistics of its windows, to be compared with itself under transforms."""
+class Windows:
+    """A picture and the statistics of its windows, to be compared with what is laid over it."""
 
     def __init__(self, grey: Floats) -> None:
         self.grey = grey
@@ -179,14 +179,22 @@ class _Windows:
         height, width = self.grey.shape
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         laid = np.asarray(cv2.warpAffine(self.grey, matrix, (width, height), flags=flags, borderValue=-1e4), np.float32)
-        mean = _blur(laid)  # strongly negative where a window leaves the picture
-        variance = np.maximum(_blur(laid * laid) - mean**2, 0.0)
-        covariance = _blur(self.grey * laid) - self.mean * mean
-        correlation = (covariance + 1.0) / (np.sqrt(self.variance * variance) + 1.0)
+        correlation, mean, _ = self.correlation(laid)  # a mean strongly negative where a window leaves the picture
         agrees = (correlation > MIN_AGREEMENT) & (np.abs(self.mean - mean) < MAX_OFFSET)
         agrees &= (self.variance > MIN_VARIANCE) & self._moved(matrix)
         opened = cv2.morphologyEx(agrees.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
         return np.where(opened > 0, np.clip(correlation, 0.0, 1.0), 0.0).astype(np.float32)
+
+    def correlation(self, laid: Floats) -> tuple[Floats, Floats, Floats]:
+        """Compare with a picture of the same size.
+
+        Returns:
+            For each pixel's window: correlation, and the other's mean and variance.
+        """
+        mean = _blur(laid)
+        variance = np.maximum(_blur(laid * laid) - mean**2, 0.0)
+        covariance = _blur(self.grey * laid) - self.mean * mean
+        return (covariance + 1.0) / (np.sqrt(self.variance * variance) + 1.0), mean, variance
 
     def _moved(self, matrix: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Pixels that the transform takes away from where they are."""

@@ -13,11 +13,13 @@ from vilaco import __version__, decoder_noise
 from vilaco.cli import console, data
 from vilaco.cli.audit import audit
 from vilaco.cli.calibrate import calibrate
+from vilaco.cli.compare import compare
 from vilaco.cli.course import course
 from vilaco.cli.detect import detect
 from vilaco.cli.evaluate import evaluate
 from vilaco.cli.export import export
 from vilaco.cli.models import app as models
+from vilaco.cli.reuse import reuse
 from vilaco.cli.robustness import robustness
 from vilaco.cli.scan import scan
 from vilaco.cli.serve import serve
@@ -36,6 +38,8 @@ app = typer.Typer(
 )
 app.command()(detect)
 app.command()(scan)
+app.command()(reuse)
+app.command()(compare)
 app.command()(train)
 app.command()(course)
 app.command()(calibrate)

@@ -85,7 +85,7 @@ def render_case(case: Case, *, index_link: str | None = None, interactive: bool 
     Returns:
         A whole HTML page.
     """
-    return _render(
+    return render_page(
         "case.html.jinja",
         "case.js" if interactive else None,
         case=case,
@@ -114,7 +114,7 @@ def render_index(
         A whole HTML page.
     """
     order = {"tampered": 0, "cannot tell": 1, "authentic": 2}
-    return _render(
+    return render_page(
         "index.html.jinja",
         "index.js" if interactive else None,
         rows=sorted(rows, key=lambda row: (order[row.verdict], -row.detection_score)),
@@ -124,7 +124,17 @@ def render_index(
     )
 
 
-def _render(template: str, script: str | None, **facts: object) -> str:
+def render_page(template: str, script: str | None, **facts: object) -> str:
+    """A page in the style of reports, with its content policy.
+
+    Args:
+        template: File of the folder ``templates``.
+        script: Likewise, or ``None`` for paper.
+        facts: What the template shows.
+
+    Returns:
+        A whole HTML page.
+    """
     style, code = _inline("report.css"), _inline(script) if script else Markup("")
     sources = f"script-src '{_hash(code)}'; " if script else ""
     policy = (

@@ -2,7 +2,7 @@
 
 ::
 
-    sources ─▶ engine (pool | ray_engine): judge, in workers that may die ─▶ store (journal ─▶ Parquet) ─▶ summary
+    sources ─▶ engine (pool | ray_engine): a task (judge), in workers ─▶ store (journal ─▶ Parquet) ─▶ summary
 
 What looks at an image (`judge`) writes no file; what writes files (`store`) looks at no image, and there is one of it.
 `run.scan` ties them together.

@@ -19,6 +19,7 @@ from vilaco.names import one_line
 from vilaco.report.overlay import draw_overlay
 from vilaco.result import Region, Result, Verdict
 from vilaco.scan.sources import Item, read_bytes
+from vilaco.scan.task import Task, surprise
 
 THUMBNAIL = 320
 """Longest side of an overlay that is kept, in pixels."""
@@ -146,8 +147,8 @@ class ReadImage:
     seconds: float
 
 
-class Judge:
-    """The per-image function of a scan, in two steps, so that one image can be read while another is judged.
+class Judge(Task[ScanSettings, Judged]):
+    """The per-image function of a scan.
 
     Args:
         settings: Of the scan.
@@ -156,15 +157,13 @@ class Judge:
         ModelError: If the model cannot be loaded, or is not the one that the scan began with.
     """
 
+    settings_type, answer_type, noun = ScanSettings, Judged, "scan"
+
     def __init__(self, settings: ScanSettings) -> None:
         self.settings = settings
         self.localizer = Localizer.load(settings.model, max_false_alarms=settings.max_false_alarms)
         if self.localizer.fingerprint != settings.model_fingerprint:
             raise ModelError(f"{settings.model}: is another model here than where the scan was started")
-
-    def __call__(self, item: Item) -> Judged:
-        """Both steps."""
-        return self.judge(self.read(item))
 
     def read(self, item: Item) -> ReadImage:
         """Read and decode; never raises."""
@@ -180,28 +179,28 @@ class Judge:
         except ImageError as error:
             photo = error.code, error.reason
         except Exception as error:
-            photo = _surprise(error)
+            photo = surprise(error)
         return ReadImage(item, sha256, size, photo, time.perf_counter() - started)
 
-    def judge(self, image: ReadImage) -> Judged:
+    def work(self, read: ReadImage) -> Judged:
         """Judge what was read; never raises."""
-        known: dict[str, Any] = {"sha256": image.sha256, "size": image.size}
-        if isinstance(image.photo, tuple):
-            return Judged.failed(image.item, self.settings, *image.photo, seconds=round(image.seconds, 4), **known)
+        known: dict[str, Any] = {"sha256": read.sha256, "size": read.size}
+        if isinstance(read.photo, tuple):
+            return Judged.failed(read.item, self.settings, *read.photo, seconds=round(read.seconds, 4), **known)
         started = time.perf_counter()
         try:
-            result = self.localizer.predict(image.photo)
+            result = self.localizer.predict(read.photo)
             similar = str(imagehash.phash(Image.fromarray(result.pixels)))
             keep = result.detection_score > self.settings.keep_above
             mask = encode_png(result.pred_mask.astype(np.uint8) * 255) if keep else None
             overlay = small_overlay(result) if keep else None
         except Exception as error:
-            return Judged.failed(image.item, self.settings, *_surprise(error), **known)
+            return Judged.failed(read.item, self.settings, *surprise(error), **known)
         height, width = result.localization_map.shape
         row = ScanRow(
-            path=image.item.path,
-            sha256=image.sha256,
-            size=image.size,
+            path=read.item.path,
+            sha256=read.sha256,
+            size=read.size,
             width=width,
             height=height,
             verdict=result.verdict,
@@ -212,10 +211,15 @@ class Judge:
             perceptual_hash=similar,
             pages=result.pages,
             notes=result.notes,
-            seconds=round(image.seconds + time.perf_counter() - started, 4),
+            seconds=round(read.seconds + time.perf_counter() - started, 4),
             model_fingerprint=self.settings.model_fingerprint,
         )
         return Judged(row=row, mask=mask, overlay=overlay)
+
+    @classmethod
+    def failed(cls, item: Item, settings: ScanSettings, code: str, reason: str) -> Judged:
+        """An image that no worker lived to judge."""
+        return Judged.failed(item, settings, code, reason)
 
 
 def small_overlay(result: Result) -> bytes:
@@ -236,10 +240,3 @@ def fit(size: tuple[int, ...], side: int) -> tuple[int, int]:
     shrink = min(1.0, side / max(size))
     height, width = (max(1, round(length * shrink)) for length in size)
     return height, width
-
-
-def _surprise(error: Exception) -> tuple[str, str]:
-    """Code and reason of an error that nobody planned for."""
-    if isinstance(error, MemoryError):
-        return "out_of_memory", "needs more memory than there is"
-    return "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"

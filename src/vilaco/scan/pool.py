@@ -1,6 +1,6 @@
-"""Judge images in processes on this machine, so that an image that kills a process costs that image alone.
+"""Do a task in processes on this machine, so that an image that kills a process costs that image alone.
 
-Each worker has at most `AHEAD` images: one it judges and one it reads. So there is never more work in memory than the
+Each worker has at most `AHEAD` images: one it works on and one it reads. So there is never more work in memory than the
 workers' own, and no more is given out than is taken from the generator. Where a worker dies or stands still, the images
 it had are suspects: each is given to a worker that has nothing else. What then dies again was killed by this image.
 """
@@ -16,11 +16,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from typing import Generic, Self
 
 from vilaco import decoder_noise
 from vilaco.errors import VilacoError
-from vilaco.scan.judge import Judged, ScanSettings
 from vilaco.scan.sources import Item
+from vilaco.scan.task import AnswerT, SettingsT, Task
 from vilaco.scan.worker import ONE_THREAD, READY
 
 AHEAD = 2
@@ -39,9 +40,9 @@ def core_count() -> int:
 class _Worker:
     """One process, what it was given, and the thread that listens to it."""
 
-    def __init__(self, settings: ScanSettings, heard: "SimpleQueue[tuple[_Worker, bytes]]") -> None:
+    def __init__(self, task: str, settings: str, heard: "SimpleQueue[tuple[_Worker, bytes]]") -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "vilaco.scan.worker"],
+            [sys.executable, "-m", "vilaco.scan.worker", task],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=decoder_noise.python_stderr,
@@ -51,12 +52,12 @@ class _Worker:
         self.given: deque[Item] = deque()
         self.since = time.monotonic()
         self.ready = self.alone = self.overdue = False
-        self._say(settings.model_dump_json())
+        self._say(settings)
         self._thread = threading.Thread(target=self._listen, args=(heard,), daemon=True)
         self._thread.start()
 
     def give(self, item: Item, *, alone: bool) -> None:
-        """Let it judge an image; with ``alone``, give it nothing else before it has answered."""
+        """Give it an image; with ``alone``, give it nothing else before it has answered."""
         if not self.given:
             self.since = time.monotonic()
         self.given.append(item)
@@ -70,7 +71,7 @@ class _Worker:
         return self.given.popleft()
 
     def kill(self) -> None:
-        """End it; what it has of the scan is lost, and may be."""
+        """End it; what it has of the work is lost, and may be."""
         self.process.kill()
         self.end()
 
@@ -96,31 +97,40 @@ class _Worker:
         heard.put((self, b""))
 
 
-class Pool:
+class Pool(Generic[SettingsT, AnswerT]):
     """Worker processes that outlive one call; a context manager.
 
     Args:
-        settings: Of the scan.
+        task: What is done to each image.
+        settings: Of the task.
         workers: How many processes, each of which computes on one thread.
         time_limit: Seconds an image may take.
     """
 
-    def __init__(self, settings: ScanSettings, *, workers: int, time_limit: float = TIME_LIMIT) -> None:
+    def __init__(
+        self,
+        task: type[Task[SettingsT, AnswerT]],
+        settings: SettingsT,
+        *,
+        workers: int,
+        time_limit: float = TIME_LIMIT,
+    ) -> None:
+        self._task = task
         self._settings = settings
         self._time_limit = time_limit
         self._heard: SimpleQueue[tuple[_Worker, bytes]] = SimpleQueue()
         self._false_starts = 0
-        self._workers = {_Worker(settings, self._heard) for _ in range(workers)}
+        self._workers = {self._start() for _ in range(workers)}
 
-    def __enter__(self) -> "Pool":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         for worker in self._workers:
             worker.kill()
 
-    def judge(self, items: Iterable[Item]) -> Iterator[Judged]:
-        """Judge images, in the order in which they get done.
+    def work(self, items: Iterable[Item]) -> Iterator[AnswerT]:
+        """Do the task, in the order in which they get done.
 
         Args:
             items: Taken as workers get free.
@@ -154,9 +164,12 @@ class Pool:
                 worker.since = time.monotonic()
             elif line:
                 worker.answered()
-                yield Judged.model_validate_json(line)
+                yield self._task.answer_type.model_validate_json(line)
             else:
                 yield from self._bury(worker, suspects)
+
+    def _start(self) -> _Worker:
+        return _Worker(self._task.address(), self._settings.model_dump_json(), self._heard)
 
     def _end_overdue(self) -> None:
         for worker in self._workers:
@@ -164,19 +177,19 @@ class Pool:
                 worker.overdue = True
                 worker.process.kill()
 
-    def _bury(self, worker: _Worker, suspects: deque[Item]) -> Iterator[Judged]:
-        """Replace a worker that died; its images become suspects, or, where it had only one to judge, the culprit."""
+    def _bury(self, worker: _Worker, suspects: deque[Item]) -> Iterator[AnswerT]:
+        """Replace a worker that died; its images become suspects, or, where it had only one, the culprit."""
         self._workers.remove(worker)
         how = worker.end()
         if not worker.ready:
             self._false_starts += 1
             if self._false_starts >= _FALSE_STARTS:
-                raise VilacoError(f"the processes of the scan end as they start ({how})")
-        self._workers.add(_Worker(self._settings, self._heard))
+                raise VilacoError(f"the processes of the {self._task.noun} end as they start ({how})")
+        self._workers.add(self._start())
         if worker.alone and worker.ready:
             code, reason = "crashed", f"the process that looked at it died twice ({how})"
             if worker.overdue:
                 code, reason = "time_limit", f"was not done after {self._time_limit:g} seconds, twice"
-            yield Judged.failed(worker.given[0], self._settings, code, reason)
+            yield self._task.failed(worker.given[0], self._settings, code, reason)
         else:
             suspects.extend(worker.given)

@@ -4,7 +4,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -12,17 +11,13 @@ from vilaco.errors import ConfigError, DataError, ImageError
 from vilaco.files import write_atomically
 from vilaco.images import MAX_PIXELS, encode_jpeg, load_photo, resize_pixels
 from vilaco.localizer import Localizer
-from vilaco.scan.judge import ScanRow, ScanSettings, fit
-from vilaco.scan.pool import TIME_LIMIT, Pool, core_count
+from vilaco.scan.engine import Engine, start_engine
+from vilaco.scan.judge import Judge, ScanRow, ScanSettings, fit
+from vilaco.scan.pool import TIME_LIMIT
 from vilaco.scan.sources import Item, is_url, list_items, local_folder, read_bytes
 from vilaco.scan.store import PART_ROWS, SUMMARY, Store, read_rows
 from vilaco.scan.summary import summary_page
 from vilaco.weights import DEFAULT, shipped_models
-
-if TYPE_CHECKING:
-    from vilaco.scan.ray_engine import RayPool
-
-Engine = Literal["local", "ray"]
 
 
 class ScanReport(BaseModel):
@@ -104,8 +99,16 @@ def scan(
         interrupted = False
         try:
             if waiting:
-                with _engine(engine, settings, workers, address, time_limit, len(waiting)) as pool:
-                    for judged in pool.judge(waiting):
+                with start_engine(
+                    engine,
+                    Judge,
+                    settings,
+                    items=len(waiting),
+                    workers=workers,
+                    address=address,
+                    time_limit=time_limit,
+                ) as pool:
+                    for judged in pool.work(waiting):
                         row = store.add(judged)
                         tell(len(store.done), images, row)
         except KeyboardInterrupt:
@@ -124,16 +127,6 @@ def scan(
         failures=_counts(rows["error_code"].to_pylist()),
         interrupted=interrupted,
     )
-
-
-def _engine(
-    engine: Engine, settings: ScanSettings, workers: int | None, address: str | None, time_limit: float, images: int
-) -> "Pool | RayPool":
-    if engine == "local":
-        return Pool(settings, workers=min(images, workers or core_count()), time_limit=time_limit)
-    from vilaco.scan.ray_engine import RayPool
-
-    return RayPool(settings, workers=workers, address=address, time_limit=time_limit)
 
 
 def _settings(
@@ -184,10 +177,16 @@ class _Pictures:
         if not items:
             return {}
         settings = self._settings.model_copy(update={"keep_above": 0.0})
-        with Pool(
-            settings, workers=min(len(items), self._workers or core_count()), time_limit=self._time_limit
+        with start_engine(
+            "local",
+            Judge,
+            settings,
+            items=len(items),
+            workers=self._workers,
+            address=None,
+            time_limit=self._time_limit,
         ) as pool:
-            return {each.row.path: each.overlay for each in pool.judge(items) if each.overlay is not None}
+            return {each.row.path: each.overlay for each in pool.work(items) if each.overlay is not None}
 
     def thumbnail(self, path: str) -> bytes | None:
         """An image, small, as JPEG; ``None`` where it has gone."""

@@ -109,6 +109,11 @@ def read_bytes(item: Item, *, max_bytes: int) -> bytes:
     return data
 
 
+def file_item(path: Path, name: str) -> Item:
+    """One file, by another name."""
+    return Item(name, _file_location(path))
+
+
 def _file_location(path: Path) -> str:
     return quote(os.fsencode(path))  # without a colon, so that no file is taken for a URL
 

@@ -23,22 +23,16 @@ else follows:
 - One process at a time may write. It holds a lock that the system frees when it dies. Workers write nothing.
 """
 
-import os
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
-from pydantic import ValidationError
 
-from vilaco.errors import ConfigError, DataError, VilacoError
-from vilaco.files import TEMPORARY, write_atomically
+from vilaco.files import write_atomically
 from vilaco.scan.judge import Judged, ScanRow, ScanSettings
+from vilaco.scan.rows import RowStore, read_parts, read_settings_file
 
-SETTINGS, JOURNAL, RESULTS, LOCK, SUMMARY = "scan.json", "journal.jsonl", "results", ".lock", "summary.html"
+SETTINGS, SUMMARY = "scan.json", "summary.html"
 PART_ROWS = 5000
 """Rows of a part: large enough that a million images are a few hundred files."""
 _REGION = pa.struct(
@@ -70,54 +64,13 @@ SCHEMA = pa.schema(
 """Columns of a part; their meaning: :class:`~vilaco.scan.judge.ScanRow`."""
 
 
-class Store:
-    """The folder of one scan, open for writing; a context manager.
+class Store(RowStore[ScanRow]):
+    """The folder of one scan, open for writing; see :class:`~vilaco.scan.rows.RowStore`."""
 
-    Args:
-        folder: New, empty, or of a scan with the same settings.
-        settings: Of the scan.
-        part_rows: Rows of a part.
-
-    Raises:
-        ConfigError: If the folder holds a scan with other settings; names the first that differs.
-        DataError: If it holds something else, a part is damaged, or another process writes to it.
-        VilacoError: If it cannot be written.
-    """
+    row_type, schema, settings_file, noun = ScanRow, SCHEMA, SETTINGS, "scan"
 
     def __init__(self, folder: Path, settings: ScanSettings, *, part_rows: int = PART_ROWS) -> None:
-        self.folder = folder
-        self._part_rows = part_rows
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if not (folder / SETTINGS).exists() and any(path.name != LOCK for path in folder.iterdir()):
-                raise DataError(f"{folder}: is not empty and holds no scan; give a new folder")
-            self._lock = FileLock(folder / LOCK)
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise DataError(f"{folder}: another scan is writing here") from None
-        except OSError as error:
-            raise VilacoError(f"{folder}: cannot be written ({error.strerror or error})") from error
-        try:
-            self._begin_or_go_on(settings)
-            for unfinished in folder.rglob(TEMPORARY):
-                unfinished.unlink()
-            table = read_rows(folder, "path", "error_code")
-            self.done = set(table["path"].to_pylist())
-            self.failures = len(table) - table["error_code"].null_count
-            self._pending = self._recover_journal()
-            self._journal = os.open(folder / JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        except BaseException:
-            self._lock.release()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        os.close(self._journal)
-        self._lock.release()
+        super().__init__(folder, settings, part_rows=part_rows)
 
     def add(self, judged: Judged) -> ScanRow:
         """Keep a row and its pictures; from then on the image is done.
@@ -132,95 +85,17 @@ class Store:
                 file = f"{name}s/{row.sha256[:2]}/{row.sha256}.{suffix}"
                 write_atomically(self.folder / file, picture)
                 row = row.model_copy(update={name: file})
-        line = row.model_dump_json().encode() + b"\n"
-        try:
-            written = os.write(self._journal, line)
-        except OSError as error:
-            raise VilacoError(f"{self.folder / JOURNAL}: cannot be written ({error.strerror})") from error
-        if written < len(line):
-            raise VilacoError(f"{self.folder / JOURNAL}: cannot be written (no space left)")
-        self.done.add(row.path)
-        self.failures += row.error_code is not None
-        self._pending.append(row)
-        if len(self._pending) >= self._part_rows:
-            self.flush()
+        self.append(row)
         return row
 
-    def flush(self) -> None:
-        """Make a part of the journal's rows.
-
-        Raises:
-            VilacoError: If it cannot be written; the rows are still in the journal.
-        """
-        if not self._pending:
-            return
-        number = 1 + max((int(part.stem.removeprefix("part-")) for part in parts(self.folder)), default=-1)
-        table = pa.Table.from_pylist([_record(row) for row in self._pending], SCHEMA)
-        _write_part(self.folder / RESULTS / f"part-{number:06d}.parquet", table)
-        os.ftruncate(self._journal, 0)
-        self._pending.clear()
-
-    def forget_failures(self) -> None:
-        """Drop the rows of images that could not be judged: they are not done, or are no more.
-
-        Raises:
-            VilacoError: If a part cannot be written; what was forgotten so far is.
-        """
-        self.flush()
-        for part in parts(self.folder):
-            table = pq.read_table(part)
-            failed = pc.is_valid(table["error_code"])
-            forgotten = table.filter(failed)
-            if not len(forgotten):
-                continue
-            kept = table.filter(pc.invert(failed))
-            if len(kept):
-                _write_part(part, kept)
-            else:
-                part.unlink()
-            self.done.difference_update(forgotten["path"].to_pylist())
-            self.failures -= len(forgotten)
-
-    def _begin_or_go_on(self, settings: ScanSettings) -> None:
-        file = self.folder / SETTINGS
-        if not file.exists():
-            write_atomically(file, settings.model_dump_json(indent=1).encode() + b"\n")
-            return
-        begun = read_settings(self.folder)
-        for name, now in settings:
-            before = getattr(begun, name)
-            if before != now:
-                raise ConfigError(
-                    f"{self.folder}: holds a scan with {name} {before}, and now it is {now}; "
-                    "go on with the same, or give a new folder"
-                )
-
-    def _recover_journal(self) -> list[ScanRow]:
-        """Rows of the journal that no part has; cuts off what is not whole."""
-        file = self.folder / JOURNAL
-        data = file.read_bytes() if file.exists() else b""
-        rows, whole = [], 0
-        for line in data.splitlines(keepends=True):
-            if not line.endswith(b"\n"):
-                break
-            try:
-                row = ScanRow.model_validate_json(line)
-            except ValidationError:
-                break
-            whole += len(line)
-            if row.path not in self.done:
-                rows.append(row)
-        if whole < len(data):
-            os.truncate(file, whole)
-        self.done.update(row.path for row in rows)
-        self.failures += sum(row.error_code is not None for row in rows)
-        return rows
-
-
-def _write_part(file: Path, table: pa.Table) -> None:
-    buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer)
-    write_atomically(file, buffer.getvalue().to_pybytes())
+    def record(self, row: ScanRow) -> dict[str, Any]:
+        """A row as `SCHEMA` has it."""
+        boxes = ("x", "y", "width", "height")
+        regions = [
+            {**dict(zip(boxes, region.box, strict=True)), "area": region.area, "mean_score": region.mean_score}
+            for region in row.regions
+        ]
+        return {**row.model_dump(), "regions": regions}
 
 
 def read_settings(folder: Path) -> ScanSettings:
@@ -229,15 +104,7 @@ def read_settings(folder: Path) -> ScanSettings:
     Raises:
         DataError: If the folder holds no scan.
     """
-    try:
-        return ScanSettings.model_validate_json((folder / SETTINGS).read_bytes())
-    except (OSError, ValidationError) as error:
-        raise DataError(f"{folder / SETTINGS}: is missing, damaged or of another version of vilaco") from error
-
-
-def parts(folder: Path) -> list[Path]:
-    """The parts of a scan, in the order in which they were written."""
-    return sorted((folder / RESULTS).glob("part-*.parquet"))
+    return read_settings_file(folder / SETTINGS, ScanSettings)
 
 
 def read_rows(folder: Path, *columns: str) -> pa.Table:
@@ -246,20 +113,4 @@ def read_rows(folder: Path, *columns: str) -> pa.Table:
     Raises:
         DataError: If a part is damaged.
     """
-    tables = [pa.schema([SCHEMA.field(name) for name in columns]).empty_table()]
-    for part in parts(folder):
-        try:
-            tables.append(pq.read_table(part, columns=list(columns)))
-        except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{part}: is damaged ({' '.join(str(error).split())})") from error
-    return pa.concat_tables(tables)
-
-
-def _record(row: ScanRow) -> dict[str, object]:
-    """A row as `SCHEMA` has it."""
-    boxes = ("x", "y", "width", "height")
-    regions = [
-        {**dict(zip(boxes, region.box, strict=True)), "area": region.area, "mean_score": region.mean_score}
-        for region in row.regions
-    ]
-    return {**row.model_dump(), "regions": regions}
+    return read_parts(folder, SCHEMA, *columns)

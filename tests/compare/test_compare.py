@@ -1,0 +1,156 @@
+"""A suspect beside its original: what is explained, what is marked, what is told to be unrelated."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pictures import make_textured
+from scan_runs import run_cli
+from vilaco.compare import Comparison, compare
+from vilaco.compare.changes import changed_mask, deviation
+from vilaco.compare.compare import in_words
+from vilaco.compare.explain import fit_curves
+from vilaco.compare.register import covered, lay_over
+from vilaco.images import encode_jpeg, resize_pixels
+
+SIZE = (480, 640)
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> np.ndarray:
+    pixels = make_textured(np.random.default_rng(0), *SIZE)
+    write(tmp_path / "original.png", pixels)
+    return pixels
+
+
+def write(file: Path, pixels: np.ndarray, quality: int = 0) -> Path:
+    pixels = np.ascontiguousarray(pixels)
+    png = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
+    file.write_bytes(encode_jpeg(pixels, quality) if quality else png)
+    return file
+
+
+def look(tmp_path: Path, suspect: np.ndarray, quality: int = 0) -> Comparison:
+    return compare(
+        write(tmp_path / f"suspect.{'jpg' if quality else 'png'}", suspect, quality), tmp_path / "original.png"
+    )
+
+
+def test_the_same_pixels_are_said_to_be(tmp_path: Path, original: np.ndarray) -> None:
+    found = look(tmp_path, original)
+    assert found.row.same_pixels
+    assert not found.row.regions
+    assert found.row.matrix == ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+    cropped = look(tmp_path, original[40:400, 31:600])
+    assert cropped.row.same_pixels
+    assert cropped.row.matrix == ((1.0, 0.0, 31.0), (0.0, 1.0, 40.0))
+    assert cropped.row.seen == pytest.approx(360 * 569 / (480 * 640), abs=0.001)
+
+
+def test_half_the_size_brightened_and_saved_at_50_leaves_nothing_unexplained(
+    tmp_path: Path, original: np.ndarray
+) -> None:
+    bright = np.clip(resize_pixels(original, (240, 320)) * 1.1 + 12, 0, 255).astype(np.uint8)
+    row = look(tmp_path, bright, 50).row
+    assert row.related
+    assert row.regions == ()
+    assert row.scale == pytest.approx(0.5, abs=0.002)
+    assert row.jpeg_quality == 50
+    expected = float(bright.mean() - resize_pixels(original, (240, 320)).mean())
+    assert row.brightness == pytest.approx(expected, abs=2.0)
+
+
+@pytest.mark.parametrize("quality", [0, 90, 80])
+def test_a_small_edit_is_marked_where_it_is(tmp_path: Path, original: np.ndarray, quality: int) -> None:
+    suspect = original.copy()
+    suspect[200:216, 300:316] = original[100:116, 500:516]
+    found = look(tmp_path, suspect, quality)
+    assert len(found.row.regions) == 1
+    x, y, width, height = found.row.regions[0].box
+    assert x >= 288
+    assert x + width <= 328
+    assert y >= 188
+    assert y + height <= 228
+    assert found.mask[204:212, 304:312].all()
+
+
+def test_an_edit_is_found_after_turning_mirroring_and_scaling(tmp_path: Path, original: np.ndarray) -> None:
+    suspect = original.copy()
+    suspect[100:180, 200:300] = original[300:380, 400:500]
+    matrix = cv2.getRotationMatrix2D((320, 240), 4, 0.9)
+    turned = cv2.warpAffine(suspect, matrix, SIZE[::-1], flags=cv2.INTER_AREA)[:, ::-1]
+    found = look(tmp_path, turned, 85)
+    truth = np.zeros(SIZE, np.uint8)
+    truth[100:180, 200:300] = 1
+    truth = cv2.warpAffine(truth, matrix, SIZE[::-1])[:, ::-1] > 0
+    both = (truth & found.mask).sum()
+    assert both / (truth | found.mask).sum() > 0.7
+    assert found.row.mirrored
+    assert found.row.scale == pytest.approx(0.9, abs=0.01)
+
+
+def test_unrelated_and_blank_pictures_are_told_to_be_so(tmp_path: Path, original: np.ndarray) -> None:
+    other = look(tmp_path, make_textured(np.random.default_rng(9), *SIZE), 90)
+    assert not other.row.related
+    assert other.row.regions == ()
+    assert in_words(other.row)[0] == "Not the same picture"
+    assert not look(tmp_path, np.full((50, 60, 3), 200, np.uint8)).row.related
+    assert not look(tmp_path, np.zeros((1, 1, 3), np.uint8)).row.related
+
+
+def test_curves_by_hand() -> None:
+    before = np.tile(np.arange(256, dtype=np.uint8)[:, None, None], (1, 300, 3))
+    after = np.clip(before * 0.5 + 40.0, 0, 255).astype(np.uint8)
+    curve = fit_curves(before, after, np.ones(before.shape[:2], bool))
+    np.testing.assert_allclose(curve[[16, 128, 240], 1], [48, 104, 160], atol=1.5)
+
+
+def test_deviation_is_zero_where_nothing_is_known() -> None:
+    grey = np.full((40, 40, 3), 100, np.uint8)
+    other = np.full((40, 40, 3), 200, np.uint8)
+    known = np.zeros((40, 40), bool)
+    known[:, :20] = True
+    difference, above = deviation(grey, other, known)
+    assert difference[:, 24:].max() == 0
+    assert above[:, 24:].max() == 0
+    assert not changed_mask(difference, above).any()  # the same everywhere is the usual difference
+
+
+def test_laying_over_by_hand() -> None:
+    pixels = make_textured(np.random.default_rng(1), 60, 80)
+    shift = np.array([[1.0, 0, 5], [0, 1, -3]])
+    over = lay_over(pixels, shift, (60, 80))
+    assert np.array_equal(over[3:, :75], pixels[:57, 5:])
+    valid = covered(pixels.shape, shift, (60, 80))
+    assert not valid[:3].any()
+    assert not valid[:, 75:].any()
+    assert valid[6:, :70].all()
+
+
+def test_the_command(tmp_path: Path, original: np.ndarray) -> None:
+    suspect = original.copy()
+    suspect[200:260, 300:360] = original[100:160, 500:560]
+    write(tmp_path / "suspect.jpg", suspect, 90)
+    paths = tmp_path / "suspect.jpg", tmp_path / "original.png"
+    done = run_cli(
+        "compare", *paths, "--out", tmp_path / "out", "--report", tmp_path / "r.html", "--fail-on", "changed"
+    )
+    assert done.returncode == 1
+    assert done.stdout.startswith("One region is changed. The whole picture was saved as JPEG")
+    assert cv2.imread(str(tmp_path / "out" / "mask.png"), cv2.IMREAD_GRAYSCALE).shape == SIZE
+    assert json.loads((tmp_path / "out" / "comparison.json").read_text())["related"] is True
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+        "mask.png", "difference.png", "overlay.jpg", "comparison.json",
+    }  # fmt: skip
+    assert "What this does not mean" in (tmp_path / "r.html").read_text()
+    (tmp_path / "bad.jpg").write_bytes(b"nothing")
+    bad = run_cli("compare", tmp_path / "bad.jpg", paths[1])
+    assert bad.returncode == 3
+    assert bad.stderr.count("\n") == 1
+    assert "bad.jpg" in bad.stderr
+    wrong = run_cli("compare", *paths, "--report", tmp_path / "r.txt")
+    assert wrong.returncode == 2
+    assert "ends in .html or .pdf" in wrong.stderr
