@@ -9,6 +9,7 @@ release = version = __version__
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_parser"]
 exclude_patterns = ["README.md"]  # the index as GitHub shows it; here it is index.md
+suppress_warnings = ["myst.xref_missing"]  # files of the repository that are no pages; tests/test_guides.py follows all
 default_role = "code"
 highlight_language = "text"
 html_theme = "furo"

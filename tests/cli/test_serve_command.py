@@ -53,6 +53,9 @@ def test_help_shows_every_setting_with_its_default() -> None:
         if name in ("token", "allowed_hosts"):
             continue
         assert parameters[name].default.default == field.default
+        if field.default is None:
+            assert f"--{name.replace('_', '-')} " in options
+            continue
         (default,) = re.findall(rf"--{name.replace('_', '-')} [^\[]*\[default: ([^\]]*)\]", options)
         assert default == str(field.default)
     assert "--token-file" in shown
