@@ -1,6 +1,6 @@
 """Recipe ``default``: learn to see forgeries that we make ourselves, then teach oneself the user's.
 
-First stage: forgeries made on the spot from authentic photos, with masks that the forge knows. Then rounds of
+First stage: forgeries made from authentic photos, with masks that the forge knows. Then rounds of
 self-training: the model so far draws where it thinks the tampered images of the user were tampered with, and the next
 one learns from those pseudo-masks, from the image labels, and from fresh forgeries. No human mask comes near any of it.
 
