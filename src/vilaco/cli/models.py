@@ -1,5 +1,7 @@
 """``vilaco models``: what is installed, and what a model is made of."""
 
+from pathlib import Path
+
 import typer
 
 from vilaco.cli import console
@@ -19,14 +21,19 @@ def list_models() -> None:
     import hashlib
 
     from vilaco.runtimes import MODEL_FILES
-    from vilaco.weights import shipped_models
+    from vilaco.weights import shared_encoders, shipped_models
+
+    def tell(file: Path) -> None:
+        data = file.read_bytes()
+        typer.echo(f"  {file.name}  {len(data):,} bytes  sha256 {hashlib.sha256(data).hexdigest()}")
 
     for model in shipped_models():
         typer.echo(f"{model.name}{' (default)' if model.name == DEFAULT else ''}  {model.folder}")
         for file in (model.folder / name for name in MODEL_FILES if (model.folder / name).is_file()):
-            typer.echo(
-                f"  {file.name}  {file.stat().st_size:,} bytes  sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}"
-            )
+            tell(file)
+    typer.echo("frozen encoders, shared")
+    for file in shared_encoders():
+        tell(file)
 
 
 @app.command()

@@ -76,7 +76,13 @@ def _pair_losses(unit: Tensor, to_negatives: Tensor, gamma: float) -> Tensor:
 
 
 def contrastive_patch_consistency(
-    tokens: Tensor, mask_probs: Tensor, labels: Tensor, grid: tuple[int, int], config: ConsistencyConfig
+    tokens: Tensor,
+    mask_probs: Tensor,
+    labels: Tensor,
+    grid: tuple[int, int],
+    config: ConsistencyConfig,
+    *,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """L_cpc of a batch.
 
@@ -86,17 +92,18 @@ def contrastive_patch_consistency(
         labels: 1 tampered, 0 authentic, shape ``(B,)``.
         grid: ``(h, w)``, ``h * w == N``.
         config: See :class:`ConsistencyConfig`.
+        generator: Draws patches where there are too many; PyTorch's own if ``None``.
 
     Returns:
         Scalar loss.
     """
     is_tampered, is_authentic = patch_kinds(mask_probs.detach(), labels, grid, config)
-    tampered = _draw(tokens[is_tampered], config.max_patches)
-    authentic = _draw(tokens[is_authentic], config.max_patches)
+    tampered = _draw(tokens[is_tampered], config.max_patches, generator)
+    authentic = _draw(tokens[is_authentic], config.max_patches, generator)
     return symmetric_info_nce(tampered, authentic, gamma=config.gamma)
 
 
-def _draw(features: Tensor, most: int) -> Tensor:
+def _draw(features: Tensor, most: int, generator: torch.Generator | None) -> Tensor:
     if len(features) <= most:
         return features
-    return features[torch.randperm(len(features), device=features.device)[:most]]
+    return features[torch.randperm(len(features), generator=generator, device=features.device)[:most]]

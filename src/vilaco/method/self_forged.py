@@ -36,6 +36,7 @@ def self_forged_losses(
     config: SelfForgedObjectiveConfig,
     *,
     progress: float,
+    generator: torch.Generator | None = None,
 ) -> Losses:
     """Compute the parts for one batch.
 
@@ -45,6 +46,7 @@ def self_forged_losses(
         mask: 1 tampered, 0 authentic, 255 unknown, shape ``(B, H, W)``, uint8.
         config: Weights.
         progress: Share of the training done, in [0, 1].
+        generator: Draws patches for the consistency; PyTorch's own if ``None``.
     """
     target = labels.float()
     parts = {
@@ -57,6 +59,8 @@ def self_forged_losses(
     weights = dict.fromkeys(("bce", "dice", "patch"), config.pixel) | dict.fromkeys(("coarse", "fine"), config.image)
     if config.consistency:
         drawn = torch.where(mask == UNKNOWN, output.mask_logits.sigmoid(), (mask == 1).float())
-        parts["cpc"] = contrastive_patch_consistency(output.tokens, drawn, labels, output.grid, config.cpc)
+        parts["cpc"] = contrastive_patch_consistency(
+            output.tokens, drawn, labels, output.grid, config.cpc, generator=generator
+        )
         weights["cpc"] = config.consistency * consistency_weight(progress, warmup=config.warmup_share, total=1.0)
     return Losses(parts, weights)

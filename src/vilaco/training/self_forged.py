@@ -50,7 +50,7 @@ class SelfForgedModule(L.LightningModule):
 
     On a CPU a step's batch can be split into a part for each core, whose gradients are averaged
     (:meth:`on_all_cores`): kernels of a small network gain less from a second core than a second set of pictures does.
-    Parts draw no random numbers, so a network with dropout goes whole.
+    Threads would share PyTorch's random numbers, so a network with dropout goes whole.
     """
 
     def __init__(self, model: ViLaCo, stage: StageConfig, objective: SelfForgedObjectiveConfig, *, seed: int) -> None:
@@ -120,14 +120,19 @@ class SelfForgedModule(L.LightningModule):
             evidence = torch.cat([evidence, batch["evidence"].to(evidence.dtype)])
         return {**batch, "tokens": tokens, "evidence": evidence}
 
-    def _losses(self, batch: dict[str, Tensor]) -> Losses:
+    def _losses(self, batch: dict[str, Tensor], generator: torch.Generator | None = None) -> Losses:
         """The network, then its objective in float32."""
         pixels = batch["pixels"].to(torch.float32, memory_format=torch.channels_last)
         evidence = batch["evidence"].to(torch.float32, memory_format=torch.channels_last)
         output = self.model.forward_measured(batch["tokens"].float(), evidence, pixels, batch["matches"].float())
         with torch.autocast(self.device.type, enabled=False):
             return self_forged_losses(
-                output, batch["label"], batch["mask"], self.objective, progress=self.global_step / self.stage.steps
+                output,
+                batch["label"],
+                batch["mask"],
+                self.objective,
+                progress=self.global_step / self.stage.steps,
+                generator=generator,
             )
 
     def _backward_in_parts(self, batch: dict[str, Tensor], threads: ThreadPoolExecutor) -> dict[str, Tensor]:
@@ -137,8 +142,9 @@ class SelfForgedModule(L.LightningModule):
         count = min(self._cores, len(batch["label"]))
 
         def one(part: int) -> tuple[Mapping[str, Tensor], Sequence[Tensor]]:
+            generator = torch.Generator().manual_seed((self.seed << 32) + count * self.global_step + part)
             with self.trainer.precision_plugin.forward_context():
-                losses = self._losses({name: value[part::count] for name, value in tensors.items()})
+                losses = self._losses({name: value[part::count] for name, value in tensors.items()}, generator)
             gradients = torch.autograd.grad(losses.total / count, weights, allow_unused=True, materialize_grads=True)
             return losses.parts, gradients
 

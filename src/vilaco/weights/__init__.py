@@ -28,6 +28,11 @@ def shared_encoder(fingerprint: str) -> Path:
     return Path(str(files(__package__))) / "encoders" / f"{fingerprint[:16]}.onnx"
 
 
+def shared_encoders() -> list[Path]:
+    """The graphs of frozen encoders inside the package."""
+    return sorted((Path(str(files(__package__))) / "encoders").glob("*.onnx"))
+
+
 def find_model(name: str | Path = DEFAULT) -> ModelReference:
     """Find a model by name.
 
