@@ -34,9 +34,11 @@ CALIBRATION = Calibration(
 
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Path]:
-    """Grey photos, 0%, 40%, 80% and 100% bright; resaving and shrinking leaves them so."""
-    for level in (0, 102, 204, 255):
-        Image.fromarray(np.full((32, 48, 3), level, np.uint8)).save(tmp_path / f"{level:03d}.png")
+    """Photos of two greys each, 4%, 40%, 80% and 96% bright on average; resaving and shrinking leaves them so."""
+    for level in (10, 102, 204, 246):
+        pixels = np.full((32, 48, 3), level - 8, np.uint8)
+        pixels[:, 24:] += 16
+        Image.fromarray(pixels).save(tmp_path / f"{level:03d}.png")
     return sorted(tmp_path.glob("*.png"))
 
 

@@ -213,6 +213,14 @@ def test_a_photo_that_is_gone_is_named_where_its_batch_is_waited_for(source: Pic
         wait_for(store, 0)
 
 
+def test_a_maker_that_is_killed_is_told_of_where_its_batch_is_waited_for(source: PictureSource, tmp_path: Path) -> None:
+    store = BatchStore(tmp_path / "store")
+    with Makers(source, store, count=1) as makers:
+        makers._processes[0].kill()
+        with pytest.raises(VilacoError, match="a process that makes pictures ended"):
+            wait_for(store, 0)
+
+
 def stage_pictures(source: PictureSource, store: BatchStore | None, **plan: Any) -> StagePictures:
     return StagePictures(
         source,

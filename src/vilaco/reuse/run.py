@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from vilaco.errors import DataError
+from vilaco.files import TEMPORARY
 from vilaco.images import MAX_PIXELS
 from vilaco.names import as_text
 from vilaco.reuse.check import Check, CheckSettings, Side, features_file, pair_item, pair_name
@@ -101,6 +102,8 @@ def reuse(
     with ExitStack() as stack:
         pictures = stack.enter_context(PictureStore(out / "pictures", settings))
         pairs = stack.enter_context(PairStore(out / "checked", settings))
+        for unfinished in out.rglob(TEMPORARY):  # results that a kill left half written
+            unfinished.unlink()
         if retry_failed:
             pictures.forget_failures()
             pairs.forget_failures()

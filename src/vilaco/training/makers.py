@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
@@ -71,7 +72,10 @@ class Makers:
         context = multiprocessing.get_context("spawn")
         self._first: Synchronized[int] = context.Value("q", 0)
         self._end: Synchronized[int] = context.Value("q", 0)
+        store.folder.mkdir(parents=True, exist_ok=True)
         (store.folder / FAULT).unlink(missing_ok=True)
+        self._over = threading.Event()
+        self._watch = threading.Thread(target=self._tell_of_ends, daemon=True)
         self._processes = [
             context.Process(
                 target=_make, args=(source, store, worker, count, self._first, self._end, os.getpid()), daemon=True
@@ -88,11 +92,22 @@ class Makers:
     def __enter__(self) -> Self:
         for process in self._processes:
             process.start()
+        self._watch.start()
         return self
+
+    def _tell_of_ends(self) -> None:
+        """Where a maker is gone without a word, as one killed for memory is, say so to whoever waits."""
+        while not self._over.wait(1.0):
+            ended = next((process for process in self._processes if process.exitcode is not None), None)
+            if ended is not None and not (self.store.folder / FAULT).exists():
+                reason = f"a process that makes pictures ended (exit code {ended.exitcode}); is memory short?"
+                (self.store.folder / FAULT).write_text(reason)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._over.set()
+        self._watch.join()
         for process in self._processes:
             process.terminate()
         for process in self._processes:
