@@ -34,10 +34,10 @@ CALIBRATION = Calibration(
 
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Path]:
-    """Photos of two greys each, 4%, 40%, 80% and 96% bright on average; resaving and shrinking leaves them so."""
-    for level in (10, 102, 204, 246):
-        pixels = np.full((32, 48, 3), level - 8, np.uint8)
-        pixels[:, 24:] += 16
+    """Photos of two greys each, 6%, 40%, 80% and 98% bright on average; resaving and shrinking leaves them so."""
+    for level in (15, 102, 204, 250):
+        pixels = np.full((32, 48, 3), level + 5, np.uint8)
+        pixels[:, :12] -= 20
         Image.fromarray(pixels).save(tmp_path / f"{level:03d}.png")
     return sorted(tmp_path.glob("*.png"))
 
