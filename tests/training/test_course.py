@@ -46,7 +46,7 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [root]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def course(tiny_forensic: dict[str, Any]) -> Course:
     model = {**tiny_forensic, "adapter": {"num_heads": 4, "dropout": 0.0}, "aggregator": {"dropout": 0.0}}
     return Course.model_validate(
@@ -72,11 +72,12 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 
 
-@pytest.fixture
-def whole(course: Course, roots: list[Path], tmp_path: Path) -> Path:
-    summary = run(course, roots, tmp_path / "whole")
-    assert not summary.interrupted
-    return tmp_path / "whole"
+@pytest.fixture(scope="module")
+def whole(course: Course, roots: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a course that nothing interrupted."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    assert not run(course, roots, out).interrupted
+    return out
 
 
 def test_a_course_leaves_its_curve_its_models_and_nothing_made_ahead(whole: Path, course: Course) -> None:
