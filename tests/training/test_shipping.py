@@ -15,7 +15,7 @@ from vilaco.runtimes import ENCODER, GRAPH, WEIGHTS
 from vilaco.runtimes.onnx import OnnxRuntime
 from vilaco.runtimes.torch import TorchRuntime
 from vilaco.training.export import export_model
-from vilaco.training.shipping import ship_model
+from vilaco.training.shipping import share_weights, ship_model
 
 SHIPPED = Path(weights.__file__).parent
 
@@ -75,6 +75,24 @@ def test_a_file_that_is_not_its_own_gets_one_clear_line(file: str, fault: str, s
     assert "\n" not in message
     assert message.startswith(str(path))
     assert str(shipped / GRAPH) in message
+
+
+def test_a_shared_encoder_stays_as_other_models_know_it(
+    shipped: Path, exported_pixel_model: Path, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared.onnx"
+    encoder = onnx.load(shared)
+    encoder.producer_version = "as another exporter would have written it"
+    shared.write_bytes(encoder.SerializeToString())
+    before = shared.read_bytes()
+    weights_file = (shipped / WEIGHTS).read_bytes()
+    share_weights(exported_pixel_model, weights_file, tmp_path / "second")
+    assert shared.read_bytes() == before
+    assert OnnxRuntime.load(tmp_path / "second").reads_pixels
+    encoder.metadata_props[0].value = encoder.metadata_props[0].value.replace('"image_size":64', '"image_size":96')
+    shared.write_bytes(encoder.SerializeToString())
+    with pytest.raises(ModelError, match="is not for this one's views"):
+        share_weights(exported_pixel_model, weights_file, tmp_path / "third")
 
 
 def test_a_graph_that_refers_to_nothing_takes_no_shared_encoder(exported_pixel_model: Path, tmp_path: Path) -> None:

@@ -148,8 +148,8 @@ def run_course(
         start = find_model(course.start_from)
         take_up(model, start.folder)
         logging.getLogger(__name__).warning("%s: no state is kept here; starts from %s", out, start.name)
-    training = _source(course, photos["training"], roots, seed=course.seed + 1)
-    validation = _source(course, photos["validation"], roots, seed=course.validation.seed)
+    training = _source(course, photos["training"], roots)
+    validation = _source(course, photos["validation"], roots, validating=True)
     validation_store = _make_validation(course, validation, out / VALIDATION, progress)
     facts = {
         "vilaco_version": __version__,
@@ -195,12 +195,12 @@ class Report(L.Callback):
         self.course, self.store, self.out, self.facts = course, store, out, facts
         self.saver, self.until = saver, until
         self.curve = Curve(out)
-        self.started = self.seen = 0.0
+        self.seen = 0.0
         self.steps_seen = 0
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Look at what the course starts from."""
-        self.started = self.seen = time.monotonic()
+        self.seen = time.monotonic()
         self.steps_seen = trainer.global_step
         if trainer.global_step == 0:
             self._validate(trainer, module)
@@ -271,8 +271,9 @@ def _chosen(course: Course, pool: Sequence[PoolPhoto], path: Path) -> dict[str, 
     return sides
 
 
-def _source(course: Course, photos: Sequence[PoolPhoto], roots: Sequence[Path], *, seed: int) -> PictureSource:
-    validating = seed == course.validation.seed
+def _source(
+    course: Course, photos: Sequence[PoolPhoto], roots: Sequence[Path], *, validating: bool = False
+) -> PictureSource:
     stream = course.stream.model_copy(update={"twin_share": 0.5}) if validating else course.stream
     counts = Counter(photo.source for photo in photos)
     weights = None
@@ -286,7 +287,7 @@ def _source(course: Course, photos: Sequence[PoolPhoto], roots: Sequence[Path], 
     return PictureSource(
         photos=paths,
         config=stream,
-        seed=seed,
+        seed=course.validation.seed if validating else course.seed + 1,
         count=stream.batch_size,
         encoder=course.model.encoder,
         view_size=course.model.image_size,

@@ -70,10 +70,6 @@ class ReusePlan:
         block, _ = self._locate(step)
         return range(max(0, block - self.uses + 1) * self.chunk, (block + 2) * self.chunk)
 
-    def made_by(self, steps: int) -> int:
-        """How many batches a training of so many steps needs."""
-        return (self._locate(steps - 1)[0] + 1) * self.chunk
-
     def _locate(self, step: int) -> tuple[int, int]:
         """A step's block and its place in it."""
         block = 0

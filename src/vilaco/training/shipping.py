@@ -11,6 +11,7 @@ import onnx
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from vilaco.errors import ModelError
 from vilaco.files import write_atomically
 from vilaco.method.checkpoint import CONFIG
 from vilaco.runtimes import ENCODER, FRONT_END, GRAPH, WEIGHTS
@@ -26,11 +27,12 @@ def ship_model(trained: Path, out: Path) -> None:
     Args:
         trained: A model folder.
         out: The folder to write; new or empty. The encoder's graph goes to where
-            :func:`vilaco.weights.shared_encoder` says, unless the very same lies there.
+            :func:`vilaco.weights.shared_encoder` says; one that lies there stays, as other models know it by its hash.
 
     Raises:
         DataError: If ``out`` is not empty.
-        ModelError: If ``trained`` is no model, or half precision changes what it says.
+        ModelError: If ``trained`` is no model, half precision changes what it says, or the encoder's graph that lies
+            there is for another view.
     """
     half, exported = out.with_name(f"{out.name}_half"), out.with_name(f"{out.name}_exported")
     weights = save_tensors(
@@ -58,10 +60,14 @@ def share_weights(exported: Path, weights: bytes, out: Path) -> None:
     """
     graph = onnx.load(exported / GRAPH)
     facts = ExportedModel.model_validate_json(_metadata(graph))
-    encoder = onnx.load(exported / ENCODER)
-    _describe(encoder, ExportedEncoder.model_validate(facts.model_dump()).model_dump_json())
-    shared = encoder.SerializeToString()
-    write_atomically(shared_encoder(facts.encoder_fingerprint), shared)
+    about, place = ExportedEncoder.model_validate(facts.model_dump()), shared_encoder(facts.encoder_fingerprint)
+    if not place.exists():
+        encoder = onnx.load(exported / ENCODER)
+        _describe(encoder, about.model_dump_json())
+        write_atomically(place, encoder.SerializeToString())
+    shared = place.read_bytes()
+    if ExportedEncoder.model_validate_json(_metadata(onnx.load_from_string(shared))) != about:
+        raise ModelError(f"{place}: the encoder that models share is not for this one's views")
     front_end = onnx.load(exported / FRONT_END)
     for one in (graph, front_end):
         refer_to_weights(one, weights, WEIGHTS)
