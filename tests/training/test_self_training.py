@@ -25,6 +25,7 @@ from vilaco.data.loading import weaken
 from vilaco.encoders import EncoderConfig, load_encoder
 from vilaco.encoders.base import VisionLanguageEncoder
 from vilaco.errors import ConfigError, DataError, ImageError, ModelError
+from vilaco.files import write_atomically
 from vilaco.images import load_photo, resize_pixels
 from vilaco.localizer import Localizer
 from vilaco.method.checkpoint import save_checkpoint
@@ -223,11 +224,13 @@ def test_ctrl_c_keeps_the_step_it_falls_into_and_twice_ends_it_at_once(
 @contextmanager
 def damaged(*files: Path) -> Iterator[None]:
     kept = [file.read_bytes() for file in files]
-    for file in files:
-        file.write_bytes(b"not a picture")
-    yield
-    for file, data in zip(files, kept, strict=True):
-        file.write_bytes(data)
+    try:
+        for file in files:
+            write_atomically(file, b"not a picture")  # makers may be reading it
+        yield
+    finally:
+        for file, data in zip(files, kept, strict=True):
+            write_atomically(file, data)
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])

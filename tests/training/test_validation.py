@@ -24,6 +24,7 @@ def test_pictures_judged_by_hand() -> None:
     about = {
         "operations": ["retouch blur", "", "copy-move"],
         "histories": ["camera jpeg 90 4:2:0", "final png", "resize 4x1 area, final png"],
+        "hosts": ["a/street.jpg", "a/street.jpg", "b/camera.jpg"],
     }
     model = Drawn().train()
     judged = judge(model, iter([(given, about)]), lambda _: (probs, scores))  # type: ignore[arg-type]
@@ -36,7 +37,7 @@ def test_pictures_judged_by_hand() -> None:
     assert np.isnan(authentic.f1).all()
     assert [picture.drawn_on for picture in judged] == [True, False, True]
     assert [picture.operation for picture in judged] == ["retouch", "", "copy-move"]
-    figures = summary(judged)
+    figures = summary(judged, {"a/street.jpg": "street", "b/camera.jpg": "cameras", "c.jpg": "tree"})
     assert figures["pixel_f1"] == pytest.approx((2 / 3 + 1 / 2) / 2, abs=1e-6)
     assert figures["pixel_f1_best"] == pytest.approx((1 + 2 / 3) / 2, abs=1e-6)  # at .61 to .79: one alone; one of two
     assert figures["pixel_auc"] == 0.875
@@ -45,17 +46,20 @@ def test_pictures_judged_by_hand() -> None:
     assert figures["authentic_drawn_on"] == 0.0
     assert figures["pixel_f1 retouch"] == pytest.approx(2 / 3, abs=1e-6)
     assert figures["pixel_f1 resized"] == pytest.approx(1 / 2, abs=1e-6)
-    assert "pixel_f1 splice" not in figures
+    assert figures["pixel_f1 from street"] == figures["pixel_f1 retouch"]
+    assert figures["pixel_f1 from cameras"] == figures["pixel_f1 copy-move"]
+    assert not figures.keys() & {"pixel_f1 splice", "pixel_f1 from tree"}
 
 
 def test_every_forgery_has_one_area_and_one_history() -> None:
     def picture(area: float, history: str) -> Judged:
-        return Judged(1, 0.5, np.zeros(THRESHOLDS), 0.5, True, area, "splice", history)
+        return Judged(1, 0.5, np.zeros(THRESHOLDS), 0.5, True, area, "splice", history, "a.jpg")
 
     forged = [picture(area, "resize" * (index % 2)) for index, area in enumerate((0.0004, 0.01, 0.05, 0.1, 0.2, 1.0))]
-    split = parts(forged)
+    split = parts(forged, {"a.jpg": "a"})
     assert [len(split[name]) for name in ("under 1%", "1-3%", "3-8%", "8-20%", "over 20%")] == [1, 1, 1, 1, 2]
     assert (len(split["resized"]), len(split["not resized"]), len(split["splice"])) == (3, 3, 6)
+    assert split["from a"] == forged
 
 
 def row(step: int, f1: float) -> dict[str, float]:

@@ -95,6 +95,7 @@ class PictureBatch:
         label: 1 tampered, 0 authentic, ``(B,)`` int64.
         operations: What was done to each, ``""`` for authentic and real ones.
         histories: What each went through, in words, steps separated by commas; ``""`` for real ones.
+        hosts: File of the photo each was made from.
     """
 
     pixels: np.ndarray
@@ -103,6 +104,7 @@ class PictureBatch:
     label: np.ndarray
     operations: tuple[str, ...]
     histories: tuple[str, ...]
+    hosts: tuple[str, ...]
 
 
 class ForgedPictures:
@@ -151,11 +153,13 @@ class ForgedPictures:
         size = self.config.size(np.random.default_rng([self.seed, 0, number]))
         config = self.config.forge.model_copy(update={"size": size})
         forged = count - round(self.config.twin_share * count)
-        examples = []
+        examples, hosts = [], []
         for place in range(count):
             rng = np.random.default_rng([self.seed, 1, number, place % forged])
             label = TAMPERED if place < forged else AUTHENTIC
-            examples.append(make_example(self.photos, rng, config, host=self._draw_host(rng), label=label))
+            host = self._draw_host(rng)
+            hosts.append(str(self.photos.paths[host]))
+            examples.append(make_example(self.photos, rng, config, host=host, label=label))
         pixels = [example.pixels for example in examples]
         return PictureBatch(
             pixels=np.stack(pixels).transpose(0, 3, 1, 2).copy(),
@@ -164,6 +168,7 @@ class ForgedPictures:
             label=np.array([example.label for example in examples]),
             operations=tuple(example.operation or "" for example in examples),
             histories=tuple(", ".join(example.history) for example in examples),
+            hosts=tuple(hosts),
         )
 
     def _draw_host(self, rng: np.random.Generator) -> int:
@@ -218,7 +223,7 @@ class RealPictures:
             self._draw((place + place // 2) % 2, size, np.random.default_rng([self.seed, 2, number, place]))
             for place in range(count)
         ]
-        pixels, masks, labels = zip(*drawn, strict=True)
+        pixels, masks, labels, files = zip(*drawn, strict=True)
         return PictureBatch(
             pixels=np.stack(pixels).transpose(0, 3, 1, 2).copy(),
             matches=np.stack([self_matches(picture) for picture in pixels]),
@@ -226,9 +231,12 @@ class RealPictures:
             label=np.array(labels),
             operations=("",) * count,
             histories=("",) * count,
+            hosts=files,
         )
 
-    def _draw(self, label: int, size: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
+    def _draw(
+        self, label: int, size: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, int, str]:
         """A real image brought to ``size``, in a history drawn without a look at its label."""
         mask: np.ndarray
         fitting = self.images.get((size[0] > size[1], label)) or self.images.get((size[0] <= size[1], label))
@@ -250,7 +258,7 @@ class RealPictures:
             mask[...] = UNKNOWN_PIXEL  # the crop may have cut the forgery off
         if rng.random() < self.config.resave_share:
             pixels = resave_jpeg(pixels, int(rng.integers(60, 96)))
-        return pixels, mask, label
+        return pixels, mask, label, str(image.record.path)
 
     def _pixels(self, path: Path) -> np.ndarray:
         if path in self._decoded:

@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -146,7 +146,7 @@ def run_course(
     model = ViLaCo(course.model, encoder)
     if not begun and course.start_from is not None:
         start = find_model(course.start_from)
-        take_up(model, start.folder)
+        take_up(model, start.folder, grown=True)
         logging.getLogger(__name__).warning("%s: no state is kept here; starts from %s", out, start.name)
     training = _source(course, photos["training"], roots)
     validation = _source(course, photos["validation"], roots, validating=True)
@@ -160,7 +160,8 @@ def run_course(
     module = SelfForgedModule(model, course.stage, course.objective, seed=course.seed)
     saver = SaveStage(out, facts)
     until = None if minutes is None else time.monotonic() + 60 * minutes
-    report = Report(course, validation_store, out, facts, saver, until=until)
+    kinds = {str(find_photo(photo, roots)): photo.source for photo in photos["validation"]}
+    report = Report(course, validation_store, kinds, out, facts, saver, until=until)
     shown: list[L.Callback] = [] if progress.disable else [ProgressBar(refresh_rate=10)]
     progress.stop()
     interrupted = run_stage(
@@ -186,13 +187,14 @@ class Report(L.Callback):
         self,
         course: Course,
         store: BatchStore,
+        kinds: Mapping[str, str],
         out: Path,
         facts: dict[str, Any],
         saver: SaveStage,
         *,
         until: float | None,
     ) -> None:
-        self.course, self.store, self.out, self.facts = course, store, out, facts
+        self.course, self.store, self.kinds, self.out, self.facts = course, store, kinds, out, facts
         self.saver, self.until = saver, until
         self.curve = Curve(out)
         self.seen = 0.0
@@ -235,7 +237,8 @@ class Report(L.Callback):
         began = time.monotonic()
         learned = {name: value.clone() for name, value in module.model.trainable_state().items()}
         module.model.load_trainable_state(module.average.weights)
-        figures = summary(judge(module.model, _batches(self.store, self.course.validation.batches), module.predict))
+        judged = judge(module.model, _batches(self.store, self.course.validation.batches), module.predict)
+        figures = summary(judged, self.kinds)
         pictures = trainer.global_step * self.course.stream.batch_size
         losses = {name: float(value) for name, value in trainer.progress_bar_metrics.items()}
         better = figures["pixel_f1"] > self.curve.best()
@@ -292,7 +295,7 @@ def _source(
         encoder=course.model.encoder,
         view_size=course.model.image_size,
         kinds=course.model.residuals.kinds,
-        segments=tuple(folder for folder in folders if not validating or has_segments(paths, folder)),
+        segments=tuple(folder for folder in folders if has_segments(paths, folder)),
         weights=weights,
     )
 

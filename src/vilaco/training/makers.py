@@ -121,7 +121,8 @@ def make_batch(forge: ForgedPictures, measurer: Measurer, store: BatchStore, num
         ImageError: If a photo cannot be read any more.
     """
     batch = forge.batch(number, count)
-    store.write(number, prepared(batch, measurer), {"operations": batch.operations, "histories": batch.histories})
+    about = {"operations": batch.operations, "histories": batch.histories, "hosts": batch.hosts}
+    store.write(number, prepared(batch, measurer), about)
 
 
 def wait_for(store: BatchStore, number: int) -> dict[str, torch.Tensor]:

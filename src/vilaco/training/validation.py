@@ -5,7 +5,7 @@ Selection looks at these alone. A validation is a row of a CSV file, and all row
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +47,7 @@ class Judged:
         area: Tampered share.
         operation: Its first word; ``""`` for an authentic picture.
         history: In words.
+        host: File of the photo it was made from.
     """
 
     label: int
@@ -57,6 +58,7 @@ class Judged:
     area: float
     operation: str
     history: str
+    host: str
 
 
 def judge(
@@ -68,7 +70,7 @@ def judge(
 
     Args:
         model: The network.
-        batches: From a store: pictures, and their operations and histories.
+        batches: From a store: pictures, and their operations, histories and hosts.
         forward: Mask probabilities ``(B, H, W)`` and image scores ``(B,)`` of a batch.
     """
     was_training = model.training
@@ -88,6 +90,7 @@ def judge(
                         float(scores[index]),
                         about["operations"][index],
                         about["histories"][index],
+                        about["hosts"][index],
                     )
                 )
     model.train(was_training)
@@ -102,6 +105,7 @@ def _judged(
     score: float,
     operation: str,
     history: str,
+    host: str,
 ) -> Judged:
     f1, auc = np.full(THRESHOLDS, np.nan), np.nan
     if label == TAMPERED:
@@ -110,11 +114,15 @@ def _judged(
         negative = np.bincount(levels.ravel(), minlength=length) - positive
         f1 = metrics.f1_wscl(metrics.counts_by_threshold(negative, positive))[: THRESHOLDS * 16 : 16]
         auc = float(metrics.auc(negative, positive))
-    return Judged(label, score, f1, auc, drawn_on, float(mask.mean()), operation.partition(" ")[0], history)
+    return Judged(label, score, f1, auc, drawn_on, float(mask.mean()), operation.partition(" ")[0], history, host)
 
 
-def summary(judged: list[Judged]) -> dict[str, float]:
-    """Figures of a validation: over all, then P-F1 by operation, area and history.
+def summary(judged: list[Judged], kinds: Mapping[str, str]) -> dict[str, float]:
+    """Figures of a validation: over all, then P-F1 by operation, area, history and kind of photo.
+
+    Args:
+        judged: The pictures.
+        kinds: Kind of each photo that one was made from, by its file.
 
     Returns:
         ``pixel_f1`` (at 0.5), ``pixel_f1_best`` (at the best single threshold), ``pixel_auc``, ``image_auc``,
@@ -134,20 +142,22 @@ def summary(judged: list[Judged]) -> dict[str, float]:
         "found_at_5_percent": float(image_tpr_at_fpr(images, max_fpr=0.05)[0]),
         "authentic_drawn_on": float(np.mean(authentic)) if authentic else float("nan"),
     }
-    for name, part in parts(forged).items():
+    for name, part in parts(forged, kinds).items():
         if part:
             figures[f"pixel_f1 {name}"] = float(np.mean([picture.f1[middle] for picture in part]))
     return figures
 
 
-def parts(forged: list[Judged]) -> dict[str, list[Judged]]:
-    """Forgeries by operation, by area, and by what their history did to the traces."""
+def parts(forged: list[Judged], kinds: Mapping[str, str]) -> dict[str, list[Judged]]:
+    """Forgeries by operation, by area, by what their history did to the traces, and by kind of photo."""
     split = {name: [picture for picture in forged if picture.operation == name] for name in NAMED_OPERATIONS}
     for name, (low, high) in AREAS.items():
         split[name] = [picture for picture in forged if low <= picture.area < high]
     resized = [picture for picture in forged if "resize" in picture.history]
     split["resized"] = resized
     split["not resized"] = [picture for picture in forged if "resize" not in picture.history]
+    for kind in sorted(set(kinds.values())):
+        split[f"from {kind}"] = [picture for picture in forged if kinds[picture.host] == kind]
     return split
 
 
