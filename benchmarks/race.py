@@ -2,11 +2,11 @@
 
     python benchmarks/race.py benchmarks/courses/races/photos.yaml --pool POOL.csv --photos PHOTOS --out runs/photos
 
-A race is a YAML file: ``course`` names a course's file, ``base`` what all arms change of it, ``arms`` gives each arm its
-settings by dotted name. Every arm starts from the same model, learns from as many pictures in an order fixed by the
-same seed, and is judged on the same forged validation pictures; sets that models are reported on are never looked at. A
-killed race goes on where it was. Written to ``benchmarks/results/race_NAME.json``: the figures of each arm, and the difference
-in P-F1 from the first, picture by picture, with a 95% interval (bootstrap over the forged pictures).
+A race is a YAML file: ``course`` names a course's file, ``base`` what all arms change of it, ``arms`` gives each arm
+its settings by dotted name. Every arm starts from the same model, learns from as many pictures in an order fixed by the
+same seed, and is judged on the same forged validation pictures; sets that models are reported on are never looked at.
+A killed race goes on where it was. Written to ``benchmarks/results/race_NAME.json``: the figures of each arm, and the
+difference in P-F1 from the first, picture by picture, with a 95% interval (bootstrap over the forged pictures).
 """
 
 import argparse
