@@ -5,11 +5,13 @@
 A race is a YAML file: ``course`` names a course's file, ``base`` what all arms change of it, ``arms`` gives each arm
 its settings by dotted name. Every arm starts from the same model, learns from as many pictures in an order fixed by the
 same seed, and is judged on the same forged validation pictures; sets that models are reported on are never looked at.
-A killed race goes on where it was. Written to ``benchmarks/results/race_NAME.json``: the figures of each arm, and the
-difference in P-F1 from the first, picture by picture, with a 95% interval (bootstrap over the forged pictures).
+A killed race goes on where it was. Arms share the encoder, its view and the kinds of residual: what is measured of the
+validation pictures is kept with them. Written to ``benchmarks/results/race_NAME.json``: the figures of each arm, and
+the difference in P-F1 from the first, picture by picture, with a 95% interval (bootstrap over the forged pictures).
 """
 
 import argparse
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -19,13 +21,13 @@ import numpy as np
 import torch
 import yaml
 
-from vilaco.data.pool import find_photo, read_pool
+from vilaco.data.pool import read_pool
 from vilaco.files import write_atomically
 from vilaco.method.checkpoint import load_checkpoint
 from vilaco.method.vilaco import ViLaCo
-from vilaco.training.course import NEWEST, VALIDATION, Course, run_course
+from vilaco.training.course import NEWEST, VALIDATION, Course, run_course, stored_batches
 from vilaco.training.picture_store import BatchStore
-from vilaco.training.validation import THRESHOLDS, Judged, judge, summary
+from vilaco.training.validation import THRESHOLDS, Curve, Judged, judge, summary
 
 RESULTS = Path(__file__).parent / "results"
 RESAMPLES = 2000
@@ -43,7 +45,7 @@ def read_race(path: Path) -> dict[str, Course]:
 
 def changed(base: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     """A copy of nested settings with those of dotted names in place of what was there."""
-    course = json.loads(json.dumps(base))
+    course = copy.deepcopy(base)
     for dotted, value in settings.items():
         *parents, last = dotted.split(".")
         place = course
@@ -53,18 +55,15 @@ def changed(base: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     return course
 
 
-def judged_by(folder: Path, store: BatchStore, count: int) -> list[Judged]:
-    """How a model draws the validation pictures, in float32."""
-    model, _ = load_checkpoint(folder)
-    assert isinstance(model, ViLaCo)
+def judged_by(model: ViLaCo, folder: Path, count: int) -> list[Judged]:
+    """How a model draws the validation pictures of a folder, in float32."""
 
     def forward(batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         tokens, evidence, matches = (batch[name].float() for name in ("tokens", "evidence", "matches"))
         output = model.forward_measured(tokens, evidence, batch["pixels"].float(), matches)
         return output.localization_logits.sigmoid(), output.detection_scores
 
-    batches = (found for number in range(count) if (found := store.read(number)) is not None)
-    return judge(model, batches, forward)
+    return judge(model, stored_batches(BatchStore(folder), count), forward)
 
 
 def pixel_f1(judged: list[Judged]) -> np.ndarray:
@@ -89,26 +88,28 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     arms = read_race(arguments.race)
-    kinds = {
-        str(find_photo(photo, arguments.photos)): photo.source
-        for photo in read_pool(arguments.pool)
-        if photo.side == "validation"
-    }
+    kinds = [photo.source for photo in read_pool(arguments.pool) if photo.side == "validation"]
     table: dict[str, Any] = {}
     first: np.ndarray | None = None
-    shared = arguments.out / VALIDATION
+    pictures_of_first = arguments.out / next(iter(arms)) / VALIDATION
     for name, course in arms.items():
         folder = arguments.out / name
-        if shared.is_dir() and not (folder / VALIDATION).is_dir():
-            shutil.copytree(shared, folder / VALIDATION)
+        if first is not None:
+            shutil.copytree(pictures_of_first, folder / VALIDATION, dirs_exist_ok=True)
         run_course(course, arguments.pool, arguments.photos, folder)
-        if not shared.is_dir():
-            shutil.copytree(folder / VALIDATION, shared)
-        judged = judged_by(folder / NEWEST, BatchStore(shared), course.validation.batches)
+        model, _ = load_checkpoint(folder / NEWEST)
+        assert isinstance(model, ViLaCo)
+        judged = judged_by(model, pictures_of_first, course.validation.batches)
         first = pixel_f1(judged) if first is None else first
         row = {key: round(value, 4) for key, value in summary(judged, kinds).items()}
         pictures = course.stage.steps * course.stream.batch_size
-        table[name] = {"pictures": pictures, "pixel_f1_gained": difference(first, pixel_f1(judged)), **row}
+        table[name] = {
+            "pictures": pictures,
+            "weights": sum(weight.numel() for weight in model.trainable_state().values()),
+            "pixel_f1_at_the_start": round(Curve(folder).rows[0]["pixel_f1"], 4),
+            "pixel_f1_gained": difference(first, pixel_f1(judged)),
+            **row,
+        }
         facts = {
             "command": f"python benchmarks/race.py {arguments.race} --pool POOL.csv --photos PHOTOS --out OUT",
             "race": yaml.safe_load(arguments.race.read_text()),

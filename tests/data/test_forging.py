@@ -118,6 +118,24 @@ def test_hosts_are_drawn_by_weight(photos: list[Path]) -> None:
     assert 0.68 < np.mean([index == 0 for index in drawn]) < 0.82
 
 
+def test_a_batch_tells_which_of_the_given_photos_its_hosts_are(tmp_path: Path) -> None:
+    given = []
+    for name, channel in (("c", 0), ("a", 1), ("b", 2)):  # not in the order of their names
+        pixels = np.random.default_rng(channel).integers(0, 60, (120, 150, 3), dtype=np.uint8)
+        pixels[..., channel] += 160
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+        given.append(tmp_path / f"{name}.png")
+    forge = ForgedPictures(given, config=stream_config(), seed=0)
+    seen = set()
+    for number in range(4):
+        batch = forge.batch(number, 8)
+        for pixels, label, host in zip(batch.pixels, batch.label, batch.hosts, strict=True):
+            if not label:
+                assert pixels.mean(axis=(1, 2)).argmax() == host
+                seen.add(host)
+    assert seen == {0, 1, 2}
+
+
 def test_a_real_batch_has_the_size_asked_for_and_both_labels(real: list[RealImage]) -> None:
     pictures = real_pictures(real)
     for number, size in enumerate([(64, 96), (96, 64), (64, 64)]):

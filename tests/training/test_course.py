@@ -2,6 +2,7 @@
 
 import csv
 import json
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,13 @@ from typer.testing import CliRunner
 
 from pictures import make_photo
 from vilaco.cli.main import app
-from vilaco.data.pool import PoolPhoto, write_pool
+from vilaco.data.pool import PoolPhoto, read_pool, write_pool
 from vilaco.errors import ConfigError
 from vilaco.localizer import Localizer
 from vilaco.method.checkpoint import save_checkpoint
 from vilaco.method.vilaco import ViLaCo, ViLaCoConfig
 from vilaco.training.callbacks import LAST
-from vilaco.training.course import Course, CourseSummary, read_course, run_course
+from vilaco.training.course import Course, CourseSummary, _source, read_course, run_course
 from vilaco.training.self_forged import SaveStage
 
 
@@ -210,6 +211,37 @@ def test_a_wrong_file_is_named_with_its_fault(text: str, message: str, tmp_path:
         read_course(tmp_path / "course.yaml")
     with pytest.raises(ConfigError, match="cannot be read"):
         read_course(tmp_path / "none.yaml")
+
+
+def test_segmentations_that_fit_no_photo_of_a_source_are_left_out(course: Course, roots: list[Path]) -> None:
+    photos = read_pool(roots[0] / "pool.csv")
+    fitting = _source(course, [photo for photo in photos if photo.source == "street"], roots)
+    others = _source(course, [photo for photo in photos if photo.source == "holiday"], roots)
+    assert (fitting.segments, others.segments) == ((roots[0] / "classes",), ())
+
+
+def test_arms_of_a_race_differ_in_what_they_say_and_in_nothing_else() -> None:
+    script = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks/race.py"))
+    base = {"model": {"residuals": {"depth": 3, "channels": 96}}, "seed": 1}
+    changed = script["changed"](base, {"model.residuals.depth": 5, "stage.steps": 9})
+    assert changed == {"model": {"residuals": {"depth": 5, "channels": 96}}, "seed": 1, "stage": {"steps": 9}}
+    assert base == {"model": {"residuals": {"depth": 3, "channels": 96}}, "seed": 1}
+    races = sorted((Path(__file__).parents[2] / "benchmarks/courses/races").glob("*.yaml"))
+    assert races
+    for race in races:
+        arms = script["read_race"](race)
+        assert all(course.name == name for name, course in arms.items())
+        assert len({(course.stage.steps, course.stream.batch_size, course.seed) for course in arms.values()}) == 1
+
+
+def test_the_gain_of_a_race_is_the_mean_of_paired_differences() -> None:
+    script = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks/race.py"))
+    first = np.random.default_rng(0).random(400)
+    mean, low, high = script["difference"](first, first + 0.1)
+    assert (mean, low, high) == (0.1, 0.1, 0.1)  # the pictures' own spread does not count
+    mean, low, high = script["difference"](first, np.random.default_rng(1).random(400))
+    assert low < mean < high
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(2 / 12 / 400), rel=0.1)
 
 
 def test_the_courses_of_the_package_are_courses() -> None:

@@ -95,7 +95,7 @@ class PictureBatch:
         label: 1 tampered, 0 authentic, ``(B,)`` int64.
         operations: What was done to each, ``""`` for authentic and real ones.
         histories: What each went through, in words, steps separated by commas; ``""`` for real ones.
-        hosts: File of the photo each was made from.
+        hosts: Which photo each forged one was made from, as a place in those given; none for real ones.
     """
 
     pixels: np.ndarray
@@ -104,7 +104,7 @@ class PictureBatch:
     label: np.ndarray
     operations: tuple[str, ...]
     histories: tuple[str, ...]
-    hosts: tuple[str, ...]
+    hosts: tuple[int, ...] = ()
 
 
 class ForgedPictures:
@@ -137,6 +137,7 @@ class ForgedPictures:
             cache_bytes=DECODED_BYTES,
             must_read=True,
         )
+        self._given = {Path(path): place for place, path in enumerate(photos)}
         weight_of = dict(zip(map(Path, photos), weights or [1.0] * len(photos), strict=True))
         self._ends = np.cumsum([weight_of[path] for path in self.photos.paths])
 
@@ -158,7 +159,7 @@ class ForgedPictures:
             rng = np.random.default_rng([self.seed, 1, number, place % forged])
             label = TAMPERED if place < forged else AUTHENTIC
             host = self._draw_host(rng)
-            hosts.append(str(self.photos.paths[host]))
+            hosts.append(self._given[self.photos.paths[host]])
             examples.append(make_example(self.photos, rng, config, host=host, label=label))
         pixels = [example.pixels for example in examples]
         return PictureBatch(
@@ -223,7 +224,7 @@ class RealPictures:
             self._draw((place + place // 2) % 2, size, np.random.default_rng([self.seed, 2, number, place]))
             for place in range(count)
         ]
-        pixels, masks, labels, files = zip(*drawn, strict=True)
+        pixels, masks, labels = zip(*drawn, strict=True)
         return PictureBatch(
             pixels=np.stack(pixels).transpose(0, 3, 1, 2).copy(),
             matches=np.stack([self_matches(picture) for picture in pixels]),
@@ -231,12 +232,9 @@ class RealPictures:
             label=np.array(labels),
             operations=("",) * count,
             histories=("",) * count,
-            hosts=files,
         )
 
-    def _draw(
-        self, label: int, size: tuple[int, int], rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, int, str]:
+    def _draw(self, label: int, size: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
         """A real image brought to ``size``, in a history drawn without a look at its label."""
         mask: np.ndarray
         fitting = self.images.get((size[0] > size[1], label)) or self.images.get((size[0] <= size[1], label))
@@ -258,7 +256,7 @@ class RealPictures:
             mask[...] = UNKNOWN_PIXEL  # the crop may have cut the forgery off
         if rng.random() < self.config.resave_share:
             pixels = resave_jpeg(pixels, int(rng.integers(60, 96)))
-        return pixels, mask, label, str(image.record.path)
+        return pixels, mask, label
 
     def _pixels(self, path: Path) -> np.ndarray:
         if path in self._decoded:

@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -160,7 +160,7 @@ def run_course(
     module = SelfForgedModule(model, course.stage, course.objective, seed=course.seed)
     saver = SaveStage(out, facts)
     until = None if minutes is None else time.monotonic() + 60 * minutes
-    kinds = {str(find_photo(photo, roots)): photo.source for photo in photos["validation"]}
+    kinds = [photo.source for photo in photos["validation"]]
     report = Report(course, validation_store, kinds, out, facts, saver, until=until)
     shown: list[L.Callback] = [] if progress.disable else [ProgressBar(refresh_rate=10)]
     progress.stop()
@@ -187,7 +187,7 @@ class Report(L.Callback):
         self,
         course: Course,
         store: BatchStore,
-        kinds: Mapping[str, str],
+        kinds: Sequence[str],
         out: Path,
         facts: dict[str, Any],
         saver: SaveStage,
@@ -237,7 +237,7 @@ class Report(L.Callback):
         began = time.monotonic()
         learned = {name: value.clone() for name, value in module.model.trainable_state().items()}
         module.model.load_trainable_state(module.average.weights)
-        judged = judge(module.model, _batches(self.store, self.course.validation.batches), module.predict)
+        judged = judge(module.model, stored_batches(self.store, self.course.validation.batches), module.predict)
         figures = summary(judged, self.kinds)
         pictures = trainer.global_step * self.course.stream.batch_size
         losses = {name: float(value) for name, value in trainer.progress_bar_metrics.items()}
@@ -316,7 +316,12 @@ def _make_validation(course: Course, source: PictureSource, folder: Path, progre
     return store
 
 
-def _batches(store: BatchStore, count: int) -> Iterator[Batch]:
+def stored_batches(store: BatchStore, count: int) -> Iterator[Batch]:
+    """Validation pictures that were made.
+
+    Raises:
+        ConfigError: If some are missing or damaged.
+    """
     for number in range(count):
         found = store.read(number)
         if found is None:

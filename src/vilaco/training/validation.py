@@ -5,9 +5,10 @@ Selection looks at these alone. A validation is a row of a CSV file, and all row
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ AREAS = {
 """Shares of the picture."""
 NAMED_OPERATIONS = ("copy-move", "splice", "removal", "retouch", "text")
 
-Batch = tuple[dict[str, torch.Tensor], dict[str, list[str]]]
+Batch = tuple[dict[str, torch.Tensor], dict[str, list[Any]]]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Judged:
         area: Tampered share.
         operation: Its first word; ``""`` for an authentic picture.
         history: In words.
-        host: File of the photo it was made from.
+        host: Which photo it was made from.
     """
 
     label: int
@@ -58,7 +59,7 @@ class Judged:
     area: float
     operation: str
     history: str
-    host: str
+    host: int
 
 
 def judge(
@@ -105,7 +106,7 @@ def _judged(
     score: float,
     operation: str,
     history: str,
-    host: str,
+    host: int,
 ) -> Judged:
     f1, auc = np.full(THRESHOLDS, np.nan), np.nan
     if label == TAMPERED:
@@ -117,12 +118,12 @@ def _judged(
     return Judged(label, score, f1, auc, drawn_on, float(mask.mean()), operation.partition(" ")[0], history, host)
 
 
-def summary(judged: list[Judged], kinds: Mapping[str, str]) -> dict[str, float]:
+def summary(judged: list[Judged], kinds: Sequence[str]) -> dict[str, float]:
     """Figures of a validation: over all, then P-F1 by operation, area, history and kind of photo.
 
     Args:
         judged: The pictures.
-        kinds: Kind of each photo that one was made from, by its file.
+        kinds: Kind of each photo that they were made from.
 
     Returns:
         ``pixel_f1`` (at 0.5), ``pixel_f1_best`` (at the best single threshold), ``pixel_auc``, ``image_auc``,
@@ -148,7 +149,7 @@ def summary(judged: list[Judged], kinds: Mapping[str, str]) -> dict[str, float]:
     return figures
 
 
-def parts(forged: list[Judged], kinds: Mapping[str, str]) -> dict[str, list[Judged]]:
+def parts(forged: list[Judged], kinds: Sequence[str]) -> dict[str, list[Judged]]:
     """Forgeries by operation, by area, by what their history did to the traces, and by kind of photo."""
     split = {name: [picture for picture in forged if picture.operation == name] for name in NAMED_OPERATIONS}
     for name, (low, high) in AREAS.items():
@@ -156,7 +157,7 @@ def parts(forged: list[Judged], kinds: Mapping[str, str]) -> dict[str, list[Judg
     resized = [picture for picture in forged if "resize" in picture.history]
     split["resized"] = resized
     split["not resized"] = [picture for picture in forged if "resize" not in picture.history]
-    for kind in sorted(set(kinds.values())):
+    for kind in sorted(set(kinds)):
         split[f"from {kind}"] = [picture for picture in forged if kinds[picture.host] == kind]
     return split
 
