@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vilaco.method.residuals import IdentityBlock, ResidualBlock, ResidualConfig
+from vilaco.method.residuals import ResidualBlock, ResidualConfig
 
 
 class NativeDecoderConfig(BaseModel):
@@ -23,8 +23,6 @@ class NativeDecoderConfig(BaseModel):
     token_channels: int = Field(48, ge=8)  # enhanced tokens are reduced to this many channels
     channels: int = Field(96, ge=16, multiple_of=8)  # width at 8 pixels a cell
     fine_channels: int = Field(32, ge=8, multiple_of=8)  # width at 4 pixels a cell
-    more_depth: int = Field(0, ge=0)  # identity blocks at 8 pixels a cell
-    fine_depth: int = Field(0, ge=0)  # identity blocks at 4 pixels a cell
 
 
 @dataclass(frozen=True)
@@ -62,10 +60,8 @@ class NativeDecoder(nn.Module):
         self.join = nn.Conv2d(inputs, config.channels, 1)
         self.norm = nn.GroupNorm(8, config.channels)
         self.block = ResidualBlock(config.channels)
-        self.more = nn.Sequential(*(IdentityBlock(config.channels) for _ in range(config.more_depth)))
         self.to_fine = nn.Conv2d(config.channels, config.fine_channels, 1)
         self.from_fine = nn.Conv2d(residuals.fine_channels, config.fine_channels, 1)
-        self.fine = nn.Sequential(*(IdentityBlock(config.fine_channels) for _ in range(config.fine_depth)))
         self.refine = nn.Conv2d(config.fine_channels, config.fine_channels, 3, padding=1)
         self.out = nn.Conv2d(config.fine_channels, 1, 3, padding=1)
 
@@ -82,9 +78,9 @@ class NativeDecoder(nn.Module):
         """
         patches = self.reduce(tokens).transpose(1, 2).unflatten(2, similarity.shape[2:])
         coarse = [torch.cat([similarity.to(patches.dtype), patches], dim=1), native.deep]
-        cells = self.more(self.block(F.gelu(self.norm(self._joined(native.shallow, coarse, native.matches)))))
+        cells = self.block(F.gelu(self.norm(self._joined(native.shallow, coarse, native.matches))))
         size = (native.fine.shape[2], native.fine.shape[3])
-        features = self.fine(_resize(self.to_fine(cells), size) + self.from_fine(native.fine))
+        features = _resize(self.to_fine(cells), size) + self.from_fine(native.fine)
         return self.out(F.gelu(self.refine(F.gelu(features)))).squeeze(1)
 
     def _joined(self, shallow: Tensor, coarse: list[Tensor], matches: Tensor | None) -> Tensor:

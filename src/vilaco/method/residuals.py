@@ -54,11 +54,6 @@ class ResidualConfig(BaseModel):
     fine_channels: int = Field(24, ge=8, multiple_of=8)  # width of what the decoder gets at 4 pixels a cell
     depth: int = Field(3, ge=1)  # residual blocks at stride 8
     dilations: tuple[int, ...] = (1, 2, 4, 2)  # of the residual blocks at stride 16
-    more_depth: int = Field(0, ge=0)  # identity blocks after those at stride 8
-    more_dilations: tuple[int, ...] = ()  # of the identity blocks after those at stride 16
-    prototypes: int = Field(0, ge=0)  # kinds of trace that the cells at stride 16 are compared with; 0 leaves it out
-    coarse_channels: int = Field(0, ge=0, multiple_of=8)  # width at stride 32; 0 leaves it out
-    coarse_depth: int = Field(3, ge=1)  # identity blocks there
 
     @field_validator("kinds")
     @classmethod
@@ -283,73 +278,6 @@ class ResidualBlock(nn.Module):
         return F.gelu(features + inner)
 
 
-def silent(convolution: nn.Conv2d) -> nn.Conv2d:
-    """The convolution with all weights zero: it adds nothing until it has learned."""
-    for weight in convolution.parameters():
-        nn.init.zeros_(weight)
-    return convolution
-
-
-class IdentityBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut that nothing touches (pre-activation, He et al. 2016).
-
-    It begins as the identity, so a trained network can grow by it and draw as before until it learns more.
-    """
-
-    def __init__(self, channels: int, dilation: int = 1) -> None:
-        super().__init__()
-        self.norm1 = nn.GroupNorm(8, channels)
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, bias=False)
-        self.norm2 = nn.GroupNorm(8, channels)
-        self.conv2 = silent(nn.Conv2d(channels, channels, 3, padding=1, bias=False))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """``(B, C, h, w)`` to the same shape."""
-        return features + self.conv2(F.gelu(self.norm2(self.conv1(F.gelu(self.norm1(features))))))
-
-
-class TracePrototypes(nn.Module):
-    """Is this cell's history like the rest's? Adds how alike each cell is to the picture's own kinds of trace.
-
-    Learned queries pool the cells by attention, as the paper's forgery-aware aggregator pools patches: each prototype
-    is a mean over those cells that answer its query. What differs from every prototype of its picture came from
-    elsewhere. Begins as the identity.
-    """
-
-    def __init__(self, channels: int, prototypes: int, key_channels: int = 64) -> None:
-        super().__init__()
-        self.key = nn.Conv2d(channels, key_channels, 1)
-        self.queries = nn.Parameter(torch.randn(prototypes, key_channels))
-        self.mix = nn.Conv2d(prototypes, key_channels, 3, padding=1)
-        self.out = silent(nn.Conv2d(key_channels, channels, 1))
-
-    def similarities(self, features: Tensor) -> Tensor:
-        """Cosine of each cell and each prototype, ``(B, C, h, w)`` to ``(B, prototypes, h, w)``, in [-1, 1]."""
-        keys = self.key(features).float().flatten(2)  # (B, K, N)
-        attention = (self.queries.float() @ keys * keys.shape[1] ** -0.5).softmax(dim=2)  # (B, P, N)
-        prototypes = attention @ keys.transpose(1, 2)
-        return (F.normalize(prototypes, dim=2) @ F.normalize(keys, dim=1)).unflatten(2, features.shape[2:])
-
-    def forward(self, features: Tensor) -> Tensor:
-        """``(B, C, h, w)`` to the same shape."""
-        return features + self.out(F.gelu(self.mix(self.similarities(features))))
-
-
-class CoarseLevel(nn.Module):
-    """Identity blocks on cells of twice the size, added to what came in; begins as the identity."""
-
-    def __init__(self, channels: int, inner_channels: int, depth: int) -> None:
-        super().__init__()
-        self.down = nn.Conv2d(channels, inner_channels, 3, stride=2, padding=1)
-        self.blocks = nn.Sequential(*(IdentityBlock(inner_channels) for _ in range(depth)))
-        self.up = silent(nn.Conv2d(inner_channels, channels, 1))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """``(B, C, h, w)`` to the same shape."""
-        inner = self.up(self.blocks(self.down(features)))
-        return features + F.interpolate(inner, size=features.shape[2:], mode="bilinear", align_corners=False)
-
-
 class FrontEnd(nn.Module):
     """What is measured where: everything that looks at pixels, and nothing that looks further than :data:`HALO`."""
 
@@ -390,25 +318,15 @@ class FrontEnd(nn.Module):
 
 
 class ResidualStream(nn.Module):
-    """Front end, then convolutions at 8, 16 and, where asked for, 32 pixels a cell."""
+    """Front end, then convolutions at 8 and 16 pixels a cell."""
 
     def __init__(self, config: ResidualConfig) -> None:
         super().__init__()
         self.front_end = FrontEnd(config)
         self.norm = nn.GroupNorm(8, config.channels)
-        channels, deep_channels = config.channels, config.deep_channels
-        self.shallow = nn.Sequential(
-            *(ResidualBlock(channels) for _ in range(config.depth)),
-            *(IdentityBlock(channels) for _ in range(config.more_depth)),
-        )
-        self.down = nn.Conv2d(channels, deep_channels, 3, stride=2, padding=1)
-        self.prototypes = TracePrototypes(deep_channels, config.prototypes) if config.prototypes else nn.Identity()
-        self.deep = nn.Sequential(
-            *(ResidualBlock(deep_channels, dilation) for dilation in config.dilations),
-            *(IdentityBlock(deep_channels, dilation) for dilation in config.more_dilations),
-        )
-        coarse = config.coarse_channels
-        self.coarse = CoarseLevel(deep_channels, coarse, config.coarse_depth) if coarse else nn.Identity()
+        self.shallow = nn.Sequential(*(ResidualBlock(config.channels) for _ in range(config.depth)))
+        self.down = nn.Conv2d(config.channels, config.deep_channels, 3, stride=2, padding=1)
+        self.deep = nn.Sequential(*(ResidualBlock(config.deep_channels, dilation) for dilation in config.dilations))
 
     def forward(self, cells: Tensor) -> tuple[Tensor, Tensor]:
         """Go on from the front end's cells.
@@ -420,7 +338,7 @@ class ResidualStream(nn.Module):
             Features at 8 pixels a cell ``(B, channels, h, w)`` and at 16 ``(B, deep_channels, ceil(h/2), ceil(w/2))``.
         """
         shallow = self.shallow(F.gelu(self.norm(cells)))
-        return shallow, self.coarse(self.deep(self.prototypes(self.down(shallow))))
+        return shallow, self.deep(self.down(shallow))
 
 
 def area_pool(features: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -146,7 +146,7 @@ def run_course(
     model = ViLaCo(course.model, encoder)
     if not begun and course.start_from is not None:
         start = find_model(course.start_from)
-        take_up(model, start.folder, grown=True)
+        take_up(model, start.folder)
         logging.getLogger(__name__).warning("%s: no state is kept here; starts from %s", out, start.name)
     training = _source(course, photos["training"], roots)
     validation = _source(course, photos["validation"], roots, validating=True)
