@@ -48,6 +48,7 @@ MOST = 150
 WEB, CHANGED = ("clothing", "street", "imagenet"), 30
 """Sources of the photos that are changed, and how many of each."""
 FORGED = 300
+LARGE = "large cameras"
 SMALL = "0.75x, JPEG 80"
 PAGE = """<body style="font:16px sans-serif;margin:24px;color:#222"><h2>Notes from the road</h2>
 <p>It had rained all night, and in the morning the streets were empty.</p>
@@ -145,9 +146,8 @@ def authentic_cases(data: Path, pool: dict[str, list[Path]]) -> Iterator[Case]:
         for path in paths[:MOST]:
             yield Case(kind, path.name, 0, path.read_bytes)
 
-    large = {path: np.prod(load_photo(path).pixels.shape[:2]) > 2e6 for path in pool["cameras"]}
-    yield from as_stored("camera originals up to 2 MP", [path for path in large if not large[path]])
-    yield from as_stored("camera originals over 2 MP", [path for path in large if large[path]])
+    yield from as_stored("camera originals up to 2 MP", pool["cameras"])
+    yield from as_stored("camera originals over 2 MP", pool[LARGE])
     yield from as_stored("phone photos for the web", pool["clothing"])
     yield from as_stored("street photos", pool["street"])
     yield from as_stored("web photos", pool["imagenet"] + pool["imagenet_sample"])
@@ -270,9 +270,9 @@ def main() -> None:
     register_heif_opener()
     localizer = Localizer.load(args.model)
     pool: dict[str, list[Path]] = {}
-    for photo in read_pool(args.pool):
-        if held_out(photo):
-            pool.setdefault(photo.source, []).append(find_photo(photo, args.photos))
+    for photo in filter(held_out, read_pool(args.pool)):
+        large = photo.source == "cameras" and photo.width * photo.height > 2e6
+        pool.setdefault(LARGE if large else photo.source, []).append(find_photo(photo, args.photos))
     log = args.runs / f"{localizer.fingerprint[:12]}.jsonl"
     forged_from = [path for source in WEB for path in pool[source]]
 
