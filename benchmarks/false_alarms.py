@@ -19,6 +19,8 @@ import base64
 import csv
 import io
 import json
+import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -49,6 +51,7 @@ WEB, CHANGED = ("clothing", "street", "imagenet"), 30
 """Sources of the photos that are changed, and how many of each."""
 FORGED = 300
 LARGE = "large cameras"
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 SMALL = "0.75x, JPEG 80"
 PAGE = """<body style="font:16px sans-serif;margin:24px;color:#222"><h2>Notes from the road</h2>
 <p>It had rained all night, and in the morning the streets were empty.</p>
@@ -60,13 +63,13 @@ class Case:
     """Something to judge.
 
     Attributes:
-        kind: Its row.
-        name: Tells it from the others of its kind.
+        kinds: Its rows.
+        name: Tells it from the others of its first kind.
         label: 1 tampered, 0 authentic.
         file: Makes the file's bytes.
     """
 
-    kind: str
+    kinds: tuple[str, ...]
     name: str
     label: int
     file: Callable[[], bytes]
@@ -144,7 +147,7 @@ def authentic_cases(data: Path, pool: dict[str, list[Path]]) -> Iterator[Case]:
 
     def as_stored(kind: str, paths: list[Path]) -> Iterator[Case]:
         for path in paths[:MOST]:
-            yield Case(kind, path.name, 0, path.read_bytes)
+            yield Case((kind,), str(path), 0, path.read_bytes)
 
     yield from as_stored("camera originals up to 2 MP", pool["cameras"])
     yield from as_stored("camera originals over 2 MP", pool[LARGE])
@@ -152,12 +155,12 @@ def authentic_cases(data: Path, pool: dict[str, list[Path]]) -> Iterator[Case]:
     yield from as_stored("street photos", pool["street"])
     yield from as_stored("web photos", pool["imagenet"] + pool["imagenet_sample"])
     yield from as_stored("old web JPEGs", pool["casia2_au"] + authentic(data / "casia1_dev"))
-    yield from as_stored("micc_f220", authentic(data / "micc_f220"))
+    yield from as_stored("photos of micc_f220", authentic(data / "micc_f220"))
     yield from as_stored("lossless PNG", authentic(data / "comofod_50") + pool["roads"] + pool["urban"])
     web = [path for source in WEB for path in pool[source][:CHANGED]]
     for change, write in CHANGES.items():
         for path in web:
-            yield Case(f"web photos, {change}", path.name, 0, partial(changed, path, write))
+            yield Case((f"web photos, {change}",), str(path), 0, partial(changed, path, write))
 
 
 def authentic(folder: Path) -> list[Path]:
@@ -170,14 +173,14 @@ def screenshots(paths: list[Path]) -> Iterator[Case]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
-        browser = driver.chromium.launch()
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         for path in paths:
             width = int(np.random.default_rng(path.stat().st_size).integers(480, 1100))
             page.set_content(PAGE.format(photo=base64.b64encode(path.read_bytes()).decode(), width=width))
             page.wait_for_function("document.images[0].complete")
             shot = page.screenshot()
-            yield Case("screenshots", path.name, 0, partial(bytes, shot))
+            yield Case(("screenshots",), str(path), 0, partial(bytes, shot))
         browser.close()
 
 
@@ -186,32 +189,32 @@ def forged_cases(data: Path, paths: list[Path]) -> Iterator[Case]:
     for name in ("casia1_dev", "micc_f220", "comofod_50"):
         forged = [Path(record.path) for record in read_dataset(data / name) if record.label == TAMPERED]
         for path in forged:
-            yield Case(name, path.name, 1, path.read_bytes)
+            yield Case((name,), str(path), 1, path.read_bytes)
         for path in forged:
-            yield Case(f"{name}, {SMALL}", path.name, 1, partial(changed, path, CHANGES[SMALL]))
+            yield Case((f"{name}, {SMALL}",), str(path), 1, partial(changed, path, CHANGES[SMALL]))
     photos = PhotoPool(paths, max_side=ForgeConfig().max_side)
     for number in range(FORGED):
         host = number % len(photos.paths)
         example = make_example(photos, np.random.default_rng([20261128, number]), host=host, label=TAMPERED)
         operation, area = (example.operation or "").partition(" ")[0], example.mask.mean()
         size = next(name for name, (low, high) in AREAS.items() if low <= area < high)
-        for kind in (f"made: {operation}", f"made: {size} of the picture"):
-            yield Case(kind, str(number), 1, partial(bytes, example.encoded))
+        kinds = (f"made: {operation}", f"made: {size} of the picture")
+        yield Case(kinds, str(number), 1, partial(bytes, example.encoded))
 
 
 def judge(localizer: Localizer, cases: Iterable[Case], log: Path) -> list[dict[str, Any]]:
     """A row a case, those already in the log as they stand there."""
     log.parent.mkdir(parents=True, exist_ok=True)
     lines = log.read_text().splitlines() if log.exists() else []
-    known = {(row["kind"], row["name"]): row for row in map(json.loads, lines)}
+    known = {(row["kinds"][0], row["name"]): row for row in map(json.loads, lines)}
     rows = []
     with log.open("a") as stream:
         for case in cases:
-            row = known.get((case.kind, case.name))
+            row = known.get((case.kinds[0], case.name))
             if row is None:
                 result = localizer(case.file())
                 row = {
-                    "kind": case.kind,
+                    "kinds": case.kinds,
                     "name": case.name,
                     "label": case.label,
                     "verdict": result.verdict,
@@ -284,7 +287,8 @@ def main() -> None:
     rows = judge(localizer, track(cases(), description="judging"), log)
     kinds: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        kinds.setdefault(row["kind"], []).append(row)
+        for kind in row["kinds"]:
+            kinds.setdefault(kind, []).append(row)
     told = [figures(kind, some) for kind, some in kinds.items()]
     quiet = [row for row in rows if not row["label"]]
     told.append(figures("all authentic", quiet))
