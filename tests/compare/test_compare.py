@@ -11,10 +11,10 @@ from pictures import make_textured
 from scan_runs import run_cli
 from vilaco.compare import Comparison, compare
 from vilaco.compare.changes import changed_mask, deviation
-from vilaco.compare.compare import in_words
 from vilaco.compare.explain import fit_curves
 from vilaco.compare.register import covered, lay_over
-from vilaco.images import encode_jpeg, resize_pixels
+from vilaco.compare.words import put_in_words
+from vilaco.images import encode_jpeg, resave_jpeg, resize_pixels
 
 SIZE = (480, 640)
 
@@ -92,11 +92,33 @@ def test_an_edit_is_found_after_turning_mirroring_and_scaling(tmp_path: Path, or
     assert found.row.scale == pytest.approx(0.9, abs=0.01)
 
 
+@pytest.mark.parametrize("quality", [50, 75, 92])
+@pytest.mark.parametrize("corner", [(0, 0), (13, 6)])
+def test_a_save_that_the_file_does_not_tell_is_read_from_the_pixels(
+    tmp_path: Path, original: np.ndarray, quality: int, corner: tuple[int, int]
+) -> None:
+    x, y = corner
+    saved = resave_jpeg(original, quality)[y:, x:].copy()
+    row = look(tmp_path, saved).row
+    assert (row.jpeg_quality, row.jpeg_seen_in) == (quality, "pixels")
+    assert row.regions == ()
+    assert row.difference == 0  # the very same save was found
+    saved[200:216, 300:316] = original[100:116, 500:516]
+    assert len(look(tmp_path, saved).row.regions) == 1
+
+
+def test_no_save_is_seen_where_there_was_none(tmp_path: Path, original: np.ndarray) -> None:
+    noisy = np.clip(original + np.random.default_rng(1).normal(0, 3, original.shape), 0, 255).astype(np.uint8)
+    for suspect in (original, noisy, resize_pixels(resave_jpeg(original, 70), (360, 480))):
+        assert look(tmp_path, suspect).row.jpeg_quality is None
+    assert look(tmp_path, original, 80).row.jpeg_seen_in == "tables"
+
+
 def test_unrelated_and_blank_pictures_are_told_to_be_so(tmp_path: Path, original: np.ndarray) -> None:
     other = look(tmp_path, make_textured(np.random.default_rng(9), *SIZE), 90)
     assert not other.row.related
     assert other.row.regions == ()
-    assert in_words(other.row)[0] == "Not the same picture"
+    assert put_in_words(other.row).headline == "Not the same picture"
     assert not look(tmp_path, np.full((50, 60, 3), 200, np.uint8)).row.related
     assert not look(tmp_path, np.zeros((1, 1, 3), np.uint8)).row.related
 
@@ -143,7 +165,7 @@ def test_the_command(tmp_path: Path, original: np.ndarray) -> None:
     assert cv2.imread(str(tmp_path / "out" / "mask.png"), cv2.IMREAD_GRAYSCALE).shape == SIZE
     assert json.loads((tmp_path / "out" / "comparison.json").read_text())["related"] is True
     assert {file.name for file in (tmp_path / "out").iterdir()} == {
-        "mask.png", "difference.png", "overlay.jpg", "comparison.json",
+        "mask.png", "difference.png", "overlay.jpg", "explained.jpg", "comparison.json",
     }  # fmt: skip
     assert "What this does not mean" in (tmp_path / "r.html").read_text()
     (tmp_path / "bad.jpg").write_bytes(b"nothing")
