@@ -118,7 +118,7 @@ def compare_photos(photo: Photo, source: Photo, jpeg: JpegEvidence | None) -> Co
         jpeg_quality=quality,
         jpeg_seen_in=None if quality is None else "tables" if jpeg is not None else "pixels",
         difference=round(float(np.median(difference[valid])), 3) if valid.any() else None,
-        regions=find_regions(mask, np.clip(above / (4 * MARKED), 0, 1).astype(np.float32)),
+        regions=find_regions(mask, np.clip(above / (4 * MARKED), 0, 1).astype(np.float32), min_share=0.0),
         matches=matches,
         seconds=round(time.perf_counter() - started, 3),
     )
