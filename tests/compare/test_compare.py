@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from pictures import make_textured
 from scan_runs import run_cli
@@ -14,6 +15,7 @@ from vilaco.compare.changes import changed_mask, deviation
 from vilaco.compare.explain import fit_curves
 from vilaco.compare.register import covered, lay_over
 from vilaco.compare.words import put_in_words
+from vilaco.errors import ImageError
 from vilaco.images import encode_jpeg, resave_jpeg, resize_pixels
 
 SIZE = (480, 640)
@@ -27,9 +29,7 @@ def original(tmp_path: Path) -> np.ndarray:
 
 
 def write(file: Path, pixels: np.ndarray, quality: int = 0) -> Path:
-    pixels = np.ascontiguousarray(pixels)
-    png = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
-    file.write_bytes(encode_jpeg(pixels, quality) if quality else png)
+    Image.fromarray(pixels).save(file, **({"quality": quality} if quality else {}))
     return file
 
 
@@ -112,6 +112,54 @@ def test_no_save_is_seen_where_there_was_none(tmp_path: Path, original: np.ndarr
     for suspect in (original, noisy, resize_pixels(resave_jpeg(original, 70), (360, 480))):
         assert look(tmp_path, suspect).row.jpeg_quality is None
     assert look(tmp_path, original, 80).row.jpeg_seen_in == "tables"
+
+
+@pytest.mark.parametrize("quality", [0, 85])
+def test_colours_taken_away_are_said_and_not_marked(tmp_path: Path, original: np.ndarray, quality: int) -> None:
+    grey = cv2.cvtColor(original, cv2.COLOR_RGB2GRAY)
+    row = look(tmp_path, grey, quality).row
+    assert (row.greyed, row.regions) == (True, ())
+    assert "turned to grey" in put_in_words(row).meaning[0]
+    assert row.difference < 0.5  # the save of grey levels is done to the original too
+    grey[200:260, 300:360] = grey[100:160, 500:560]
+    assert len(look(tmp_path, grey, quality).row.regions) == 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (50, 60)])
+def test_blank_and_tiny_pictures_are_the_same_or_cannot_be_told(tmp_path: Path, size: tuple[int, int]) -> None:
+    blank = np.full((*size, 3), 255, np.uint8)
+    write(tmp_path / "original.png", blank)
+    same = look(tmp_path, blank).row
+    assert (same.related, same.same_pixels, same.regions) == (True, True, ())
+    assert not look(tmp_path, make_textured(np.random.default_rng(0), 80, 90)).row.related
+    assert not look(tmp_path, np.full((70, 60, 3), 255, np.uint8)).row.related
+
+
+def test_what_cannot_be_read_is_named_whichever_it_is(tmp_path: Path, original: np.ndarray) -> None:
+    data = encode_jpeg(original, 90)
+    files = {"empty": b"", "not_an_image": b"nothing", "truncated": data[: len(data) // 2]}
+    for code, content in files.items():
+        (tmp_path / f"{code}.jpg").write_bytes(content)
+        for pair in ((f"{code}.jpg", "original.png"), ("original.png", f"{code}.jpg")):
+            with pytest.raises(ImageError) as raised:
+                compare(*(tmp_path / name for name in pair))
+            assert raised.value.code == code
+            assert "--" not in raised.value.reason  # of an option that other commands have
+            assert str(raised.value.source).endswith(f"{code}.jpg")
+    with pytest.raises(ImageError, match="no such file"):
+        compare(tmp_path / "gone.png", tmp_path / "original.png")
+    with pytest.raises(ImageError) as raised:
+        compare(tmp_path / "original.png", tmp_path / "original.png", max_pixels=1000)
+    assert raised.value.code == "too_many_pixels"
+
+
+def test_small_changes_beside_a_large_one_are_not_left_out(tmp_path: Path, original: np.ndarray) -> None:
+    large = cv2.resize(original, (1600, 1200), interpolation=cv2.INTER_CUBIC)
+    write(tmp_path / "original.png", large)
+    suspect = large.copy()
+    suspect[100:500, 100:500] = large[600:1000, 1000:1400]
+    suspect[900:916, 300:316] = 255 - suspect[900:916, 300:316]
+    assert len(look(tmp_path, suspect).row.regions) == 2
 
 
 def test_unrelated_and_blank_pictures_are_told_to_be_so(tmp_path: Path, original: np.ndarray) -> None:

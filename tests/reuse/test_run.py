@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from pictures import make_textured
 from scan_runs import run_cli
@@ -161,6 +163,45 @@ def test_many_frames_are_one_group(tmp_path: Path) -> None:
     groups = json.loads((tmp_path / "out" / "groups.json").read_text())
     assert [len(group) for group in groups] == [30]
     assert report.pairs["strong"] <= 30 * 26
+
+
+def test_identical_files_are_one_group_and_looked_at_once(tmp_path: Path) -> None:
+    data = encode_jpeg(make_textured(np.random.default_rng(0), 100, 120), 90)
+    (tmp_path / "files").mkdir()
+    for number in range(40):
+        (tmp_path / "files" / f"{number:03d}.jpg").write_bytes(data)
+    (tmp_path / "files" / "other.jpg").write_bytes(encode_jpeg(make_textured(np.random.default_rng(0), 100, 120), 60))
+    report = reuse([tmp_path / "files"], tmp_path / "out", workers=1)
+    assert [len(group) for group in json.loads((tmp_path / "out" / "groups.json").read_text())] == [41]
+    assert report.pairs["strong"] <= 39 + 3  # each with the first of its kind, and a few of them with the other
+    assert report.failures == {}
+
+
+def test_every_kind_of_pixels_is_compared_and_the_rest_is_named(tmp_path: Path) -> None:
+    pixels = make_textured(np.random.default_rng(0), 160, 200)
+    folder = tmp_path / "files"
+    folder.mkdir()
+    colour = Image.fromarray(pixels)
+    colour.save(folder / "a.png")
+    colour.convert("L").save(folder / "grey.png")
+    colour.convert("CMYK").save(folder / "inks.jpg", quality=95)
+    Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.uint16) * 257).save(folder / "deep.png")
+    Image.new("RGB", (1, 3000)).save(folder / "line.png")
+    data = encode_jpeg(pixels, 90)
+    (folder / "cut.jpg").write_bytes(data[: len(data) // 2])
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "text.jpg").write_text("no picture")
+    told: dict[str, str] = {}
+
+    def tell(stage: str, done: int, total: int, path: str | None, problem: tuple[str, str] | None) -> None:
+        if path is not None and problem is not None:
+            told[Path(path).name] = problem[0]
+            assert "--" not in problem[1]  # of an option that other commands have
+
+    reuse([folder], tmp_path / "out", workers=1, tell=tell)
+    assert told == {"cut.jpg": "truncated", "empty.jpg": "empty", "text.jpg": "not_an_image"}
+    (group,) = json.loads((tmp_path / "out" / "groups.json").read_text())
+    assert sorted(Path(path).name for path in group) == ["a.png", "deep.png", "grey.png", "inks.jpg"]
 
 
 def test_killed_again_and_again_it_finds_the_same(tmp_path: Path, searched: tuple[Path, Path, ReuseReport]) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vilaco.compare.changes import MARKED, changed_mask, deviation, largest_difference
 from vilaco.compare.explain import explain
-from vilaco.compare.jpeg import JpegSave, guess_save
+from vilaco.compare.jpeg import MAX_SIDE, JpegSave, guess_save
 from vilaco.compare.register import covered, lay_over, register
 from vilaco.compare.row import ComparisonRow
 from vilaco.evidence.jpeg import JpegEvidence
@@ -87,10 +87,14 @@ def compare_photos(photo: Photo, source: Photo, jpeg: JpegEvidence | None) -> Co
         matrix, matches = laid.matrix, laid.inliers
     over, valid = lay_over(theirs, matrix, size), covered(theirs.shape, matrix, size)
     same = not largest_difference(ours, over)[valid].any()
-    save = JpegSave.of(jpeg) if jpeg is not None and photo.orientation == 1 and not same else None
+    greyed = _is_grey(ours) and not _is_grey(theirs)
+    if greyed:
+        over = np.asarray(cv2.cvtColor(cv2.cvtColor(over, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
+    told = jpeg is not None and photo.orientation == 1 and max(size) <= MAX_SIDE and not same
+    save = JpegSave.of(jpeg) if jpeg is not None and told else None
     explained = explain(ours, over, valid, save)
     guess = None
-    if jpeg is None and not same:  # a blur or a curve may have stood in for the save
+    if jpeg is None and max(size) <= MAX_SIDE and not same:  # a blur or a curve may have stood in for the save
         guesses = [guess_save(ours, base, valid) for base in (over, explained.pixels)]
         guess = min((each for each in guesses if each is not None), key=lambda each: each.misfit, default=None)
     if guess is not None:
@@ -113,6 +117,7 @@ def compare_photos(photo: Photo, source: Photo, jpeg: JpegEvidence | None) -> Co
         mirrored=mirrored,
         seen=round(min(1.0, float(shown)), 4),
         covered=round(float(valid.mean()), 4),
+        greyed=greyed,
         brightness=round(explained.brightness, 2),
         blur=explained.blur,
         jpeg_quality=quality,
@@ -123,6 +128,11 @@ def compare_photos(photo: Photo, source: Photo, jpeg: JpegEvidence | None) -> Co
         seconds=round(time.perf_counter() - started, 3),
     )
     return Comparison(row, ours, theirs, explained.pixels, difference, mask)
+
+
+def _is_grey(pixels: NDArray[np.uint8]) -> bool:
+    red, green, blue = cv2.split(pixels)
+    return bool(np.array_equal(red, green) and np.array_equal(red, blue))
 
 
 def difference_picture(comparison: Comparison) -> NDArray[np.uint8]:

@@ -12,9 +12,12 @@ from PIL import Image
 
 from vilaco.evaluation.block_dct import BLOCK, block_dct, luma
 from vilaco.evidence.jpeg import JpegEvidence, Steps, standard_tables
+from vilaco.images import load_photo
 
 Pixels = NDArray[np.uint8]
 
+MAX_SIDE = 65_500 - 15
+"""Pixels: what libjpeg writes, wherever on its grid a picture begins."""
 BETTER = 0.75
 """Times the misfit without a save, below which a save explains something; one that never was adds to the misfit."""
 QUALITIES = range(30, 99)
@@ -22,7 +25,7 @@ QUALITIES = range(30, 99)
 _SIDE = 512  # pixels of the middle that are looked at
 _LEAST_SIDE = 32
 _ZERO = 0.6  # of a coefficient: what rounding of pixels leaves
-_SUBSAMPLINGS = ("4:2:0", "4:2:2", "4:4:4")
+_SUBSAMPLINGS = ("grey", "4:2:0", "4:2:2", "4:4:4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,8 @@ class JpegSave:
 
     Attributes:
         luma: Quantisation steps of brightness, 64, row by row.
-        chroma: Of colours, likewise.
-        subsampling: Of colours: ``"4:4:4"``, ``"4:2:2"`` or ``"4:2:0"``.
+        chroma: Of colours, likewise; empty where there are none.
+        subsampling: Of colours: ``"4:4:4"``, ``"4:2:2"`` or ``"4:2:0"``; ``"grey"`` where there are none.
         corner: x, y of the first pixel on the grid of 16 x 16 pixels that it was saved on, each 0 to 15.
     """
 
@@ -43,8 +46,8 @@ class JpegSave:
 
     @classmethod
     def of(cls, jpeg: JpegEvidence) -> Self | None:
-        """As a colour file says; ``None`` for what Pillow cannot write."""
-        if not jpeg.chroma or jpeg.subsampling not in _SUBSAMPLINGS:
+        """As a file says; ``None`` for what Pillow cannot write."""
+        if jpeg.subsampling not in _SUBSAMPLINGS:
             return None
         return cls(jpeg.luma, jpeg.chroma, jpeg.subsampling)
 
@@ -62,9 +65,13 @@ class JpegSave:
         x, y = self.corner
         framed = np.pad(pixels, ((y, 0), (x, 0), (0, 0)), "edge") if x or y else pixels
         stream = io.BytesIO()
-        tables = {0: list(self.luma), 1: list(self.chroma)}
-        Image.fromarray(framed).save(stream, "JPEG", qtables=tables, subsampling=self.subsampling)
-        return np.asarray(Image.open(stream).convert("RGB"), np.uint8)[y:, x:]
+        if self.subsampling == "grey":
+            Image.fromarray(framed).convert("L").save(stream, "JPEG", qtables=[self.luma])
+        else:
+            tables = [self.luma, self.chroma]
+            Image.fromarray(framed).save(stream, "JPEG", qtables=tables, subsampling=self.subsampling)
+        read = load_photo(stream.getvalue(), max_pixels=framed.shape[0] * framed.shape[1])
+        return np.asarray(read.pixels[y:, x:], np.uint8)
 
 
 class Guess(NamedTuple):

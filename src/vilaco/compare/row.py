@@ -24,6 +24,7 @@ class ComparisonRow(BaseModel):
         mirrored: Whether it was mirrored.
         seen: Share of the original that the suspect shows, in [0, 1].
         covered: Share of the suspect that the original explains.
+        greyed: Whether its colours were taken away.
         brightness: Mean change by the curves, in grey levels.
         blur: Standard deviation in pixels of the blur that explains most.
         jpeg_quality: Of the suspect's own tables where it is a JPEG, else of the save that its pixels show.
@@ -49,6 +50,7 @@ class ComparisonRow(BaseModel):
     mirrored: bool | None = None
     seen: float | None = None
     covered: float | None = None
+    greyed: bool | None = None
     brightness: float | None = None
     blur: float | None = None
     jpeg_quality: int | None = None

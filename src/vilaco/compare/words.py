@@ -56,6 +56,7 @@ def _whole(row: ComparisonRow) -> str:
     if row.rotation is not None and abs(row.rotation) > 0.1:
         did.append(f"turned by {row.rotation:.1f}°")
     did += ["mirrored"] if row.mirrored else []
+    did += ["turned to grey"] if row.greyed else []
     if row.brightness is not None and abs(row.brightness) >= 1:
         did.append(f"made {'brighter' if row.brightness > 0 else 'darker'} by {abs(row.brightness):.0f} levels")
     if row.blur:
