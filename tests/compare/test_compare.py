@@ -1,6 +1,7 @@
 """A suspect beside its original: what is explained, what is marked, what is told to be unrelated."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -160,6 +161,16 @@ def test_small_changes_beside_a_large_one_are_not_left_out(tmp_path: Path, origi
     suspect[100:500, 100:500] = large[600:1000, 1000:1400]
     suspect[900:916, 300:316] = 255 - suspect[900:916, 300:316]
     assert len(look(tmp_path, suspect).row.regions) == 2
+
+
+def test_memory_per_pixel_is_bounded() -> None:
+    pixels = cv2.resize(make_textured(np.random.default_rng(0), 500, 700), (2100, 1500))
+    valid = np.ones(pixels.shape[:2], bool)
+    tracemalloc.start()
+    deviation(pixels, pixels[::-1].copy(), valid)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak / valid.size < 30  # bytes; three colours in floats, twice, would be 24 alone
 
 
 def test_unrelated_and_blank_pictures_are_told_to_be_so(tmp_path: Path, original: np.ndarray) -> None:
