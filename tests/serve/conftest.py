@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from browsing import BROWSER, Visit
+from browsing import Visit
 from serving import served
 from vilaco.localizer import Localizer
 
@@ -21,17 +21,6 @@ def client(localizer: Localizer) -> Iterator[httpx2.Client]:
     """Of a service with its default settings, except that small things are large."""
     with served(localizer, max_body_mb=2, max_megapixels=2, max_photos=4) as client:
         yield client
-
-
-@pytest.fixture(scope="package")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
-    if BROWSER is None:
-        pytest.skip("the page's tests need Chromium (apt install chromium)")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
