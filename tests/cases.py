@@ -15,7 +15,7 @@ JUDGE = Judge(
     fingerprint="ab" * 32,
     encoder="tiny",
     max_false_alarms=0.05,
-    max_misses=0.2,
+    missed=0.2,
     calibration_pictures=1234,
 )
 EVIL = "<script>alert(1)</script>"

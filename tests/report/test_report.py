@@ -51,7 +51,7 @@ class Page(HTMLParser):
     [
         (0.9, "Judged tampered", "at most 5% (1 in 20) of authentic photos like the 1,234"),
         (0.5, "Cannot tell", "at most 5% (1 in 20)"),
-        (0.3, "Judged authentic", "at most 20% (1 in 5) of forgeries"),
+        (0.3, "Nothing found", "as on most authentic photos like the 1,234"),
     ],
 )
 def test_the_verdict_is_put_in_words_with_its_rate(score: float, headline: str, rate: str) -> None:
@@ -66,7 +66,7 @@ def test_the_verdict_is_put_in_words_with_its_rate(score: float, headline: str, 
 
 
 def test_a_model_without_calibration_promises_nothing() -> None:
-    judge = JUDGE.model_copy(update={"max_false_alarms": None, "max_misses": None, "calibration_pictures": None})
+    judge = JUDGE.model_copy(update={"max_false_alarms": None, "missed": None, "calibration_pictures": None})
     text = Page(render_case(make_case(judge=judge))).text
     assert "how often it is wrong is not known" in text
     assert "1 in" not in text

@@ -112,7 +112,7 @@ def test_an_index_is_sorted_by_its_headings_and_leads_to_each_case(browser: Any,
     visit.close()
     visit = Visit(browser, tmp_path / "many.html")
     visit.page.get_by_role("link", name="photo10.jpg").click()
-    assert visit.page.get_by_role("heading", name="Judged authentic").is_visible()
+    assert visit.page.get_by_role("heading", name="Nothing found").is_visible()
     visit.page.get_by_role("link", name="All photos").click()
     assert visit.page.get_by_role("heading", name="3 photos judged").is_visible()
     assert visit.complaints == []

@@ -29,7 +29,7 @@ def test_bars_hold_every_score_once_and_wear_their_verdict() -> None:
     scores = np.array([0.0, 0.05, 0.05, 0.5, 0.95, 1.0])
     bars = histogram(scores, settings(0.2, 0.8))
     assert sum(int(bar.title.split(": ")[1]) for bar in bars) == len(scores)
-    assert [bar.verdict for bar in bars] == ["authentic", "authentic", "cannot-tell", "tampered", "tampered"]
+    assert [bar.verdict for bar in bars] == ["nothing-found", "nothing-found", "cannot-tell", "tampered", "tampered"]
     assert max(bar.height for bar in bars) == bars[1].height == 2 * bars[0].height
     assert histogram(np.array([]), settings(0.5, 0.5)) == []
     assert len(histogram(np.linspace(0, 1, 500), settings(0.5, 0.5))) == BINS

@@ -75,13 +75,14 @@ def detect(
     max_pixels: int = typer.Option(100_000_000, min=1, help="Refuse photos with more pixels than this."),
     batch_size: int = typer.Option(8, min=1, help="Photos looked at together."),
 ) -> None:
-    """Say whether photos were tampered with, and where: tampered, authentic, or cannot tell.
+    """Say whether photos were tampered with, and where: tampered, nothing found, or cannot tell.
 
     A calibrated model calls at most the share --max-false-alarms of authentic photos tampered. The guarantee is
     conformal: it holds on average over photos like those the model was calibrated on, their saves and sizes
-    included, not for each kind of photo. Of forgeries at most a calibrated share is called authentic; where the
-    score is evidence for neither, the answer is "cannot tell". A model that is not calibrated promises nothing
-    and decides at 0.5.
+    included, not for each kind of photo. Regions are drawn where the map is higher than on nine in ten authentic
+    photos. Where a region or the score is suspicious but too low for an accusation, the answer is "cannot tell". That
+    nothing was found does not show that a photo is authentic. A model that is not calibrated promises nothing,
+    decides at 0.5 and draws all that is above.
 
     Examples:
 
@@ -143,7 +144,7 @@ def detect(
             if out is not None:
                 row = row.model_copy(update=result.save(out, stem).below(out))
                 rows[row.path, row.page] = row
-            answer = f"{result.verdict:11}  {result.detection_score:.3f}"
+            answer = f"{result.verdict:13}  {result.detection_score:.3f}"
             notes = f"  ({'; '.join(result.notes)})" if result.notes else ""
             text = f"{answer}  {len(result.regions):3d} regions  {result.path}{notes}"
             console.result(row.model_dump_json() if json_lines else text, progress)

@@ -66,7 +66,7 @@ class ScanRow(BaseModel):
         size: Of the file, in bytes.
         width: Of the upright photo, in pixels.
         height: Likewise.
-        verdict: ``"tampered"``, ``"authentic"`` or ``"cannot tell"``.
+        verdict: ``"tampered"``, ``"nothing found"`` or ``"cannot tell"``.
         detection_score: In [0, 1].
         regions: Parts of the mask, most important first.
         region_count: How many there are.
@@ -225,8 +225,8 @@ class Judge(Task[ScanSettings, Judged]):
 def small_overlay(result: Result) -> bytes:
     """The overlay as a JPEG, `THUMBNAIL` pixels along its longer side, never enlarged."""
     size = fit(result.pixels.shape[:2], THUMBNAIL)
-    values = resize_map(result.localization_map, size)
-    overlay = draw_overlay(resize_pixels(result.pixels, size), values, values > result.mask_threshold)
+    mask = resize_map(result.pred_mask, size) > 0.5
+    overlay = draw_overlay(resize_pixels(result.pixels, size), resize_map(result.shown_map, size), mask)
     return encode_jpeg(overlay, 85)
 
 

@@ -36,7 +36,8 @@ SETTINGS, SUMMARY = "scan.json", "summary.html"
 PART_ROWS = 5000
 """Rows of a part: large enough that a million images are a few hundred files."""
 _REGION = pa.struct(
-    [(name, pa.int32()) for name in ("x", "y", "width", "height", "area")] + [("mean_score", pa.float64())]
+    [(name, pa.int32()) for name in ("x", "y", "width", "height", "area")]
+    + [("mean_score", pa.float64()), ("strength", pa.string())]
 )
 SCHEMA = pa.schema(
     [
@@ -92,7 +93,7 @@ class Store(RowStore[ScanRow]):
         """A row as `SCHEMA` has it."""
         boxes = ("x", "y", "width", "height")
         regions = [
-            {**dict(zip(boxes, region.box, strict=True)), "area": region.area, "mean_score": region.mean_score}
+            {**dict(zip(boxes, region.box, strict=True)), **region.model_dump(exclude={"box"})}
             for region in row.regions
         ]
         return {**row.model_dump(), "regions": regions}

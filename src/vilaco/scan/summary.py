@@ -154,7 +154,7 @@ def histogram(scores: np.ndarray, settings: ScanSettings) -> list[Bar]:
             tall = max(1.0, height * count / counts.max())
             middle = (low + high) / 2
             verdict = "tampered" if middle > settings.decision_threshold else "cannot tell"
-            verdict = "authentic" if middle <= settings.authentic_threshold else verdict
+            verdict = "nothing found" if middle <= settings.authentic_threshold else verdict
             title = f"{low:.2f} to {high:.2f}: {count:,}"
             bars.append(Bar(low * width, height - tall, width / BINS - 2, tall, verdict.replace(" ", "-"), title))
     return bars
