@@ -167,8 +167,8 @@ def main() -> None:
 
 `python benchmarks/shipped_model.py DATA --trained MODEL --pool POOL.csv --photos PHOTOS`. Encoder `embedded`; self-made
 forgeries only, no image of the sets seen. `research` {Localizer.load(made).fingerprint[:12]}, calibrated on {len(pool)}
-photos of the pool; `free` {Localizer.load("free").fingerprint[:12]}. P-F1, I-F1 and I-AUC by profile `wscl`, pixel AUC per
-tampered image, then the mean; in brackets bootstrap 95% intervals over images.
+photos of the pool; `free` {Localizer.load("free").fingerprint[:12]}. P-F1, I-F1 and I-AUC by profile `wscl`, pixel
+AUC per tampered image, then the mean; in brackets bootstrap 95% intervals over images.
 """
     text += "\n" + "\n".join(summary_table(reports)) + "\n"
     for name in datasets:
