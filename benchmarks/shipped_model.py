@@ -7,7 +7,8 @@ to ``--runs``, and judges the sets that neither it nor `free`, as it lies in the
 micc_f220 and comofod_50; every set as it is, re-saved at JPEG 80, and at 0.75x re-saved at JPEG 80.
 
 Takes up under ``--runs`` what is done, and may be stopped. Writes ``shipped_model.csv`` (every figure) and
-``shipped_model.md`` to ``benchmarks/results/``.
+``shipped_model.md`` to ``benchmarks/results/``, and puts the rows of its tables in place of those that the cards and
+docs/results.md have.
 """
 
 import argparse
@@ -48,6 +49,9 @@ USERS, OTHERS = "casia1_dev", ("micc_f220", "comofod_50")
 SEED = 0
 SMALL = "0.75x, JPEG 80"
 JUDGES = {"research": "`research`", "free": "`free`"}
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "docs/results.md", *(ROOT / f"src/vilaco/weights/{name}/README.md" for name in JUDGES))
+"""Where rows of the tables stand again."""
 
 
 def shrink(photo: Photo) -> Photo:
@@ -62,12 +66,12 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 
 def ship(trained: Path, photos: Sequence[Path], runs: Path) -> Path:
-    """The trained model, calibrated on photos, as it is shipped; only once."""
-    calibrated, out = runs / "calibrated", runs / "research"
+    """The trained model, calibrated on photos, as it is shipped; once for its weights."""
+    localizer = Localizer.load(trained)
+    folder = runs / localizer.fingerprint[:12]
+    calibrated, out = folder / "calibrated", folder / "research"
     if not (calibrated / CONFIG).exists():
-        report = calibrate(
-            Localizer.load(trained), photos, seed=SEED, progress=partial(track, description="calibrating")
-        )
+        report = calibrate(localizer, photos, seed=SEED, progress=partial(track, description="calibrating"))
         write_calibrated(trained, calibrated, report.calibration)
     if not (out / GRAPH).exists():
         ship_model(calibrated, out)
@@ -144,6 +148,18 @@ def verdict_lines(models: dict[str, Path], data: Path) -> list[str]:
     return lines
 
 
+def renew_rows(page: str, tables: Sequence[str]) -> str:
+    """A page with the rows of tables in place of its own on the same set, model and, where it says so, state."""
+
+    def key(line: str) -> tuple[str, ...]:
+        return tuple(cell for cell in line.split(" | ")[:3] if not cell.startswith("."))
+
+    measured = {key(line): line for line in tables}
+    ours = tuple(f"| {name} | `" for name in (USERS, *OTHERS))
+    lines = page.split("\n")
+    return "\n".join(measured[key(line)] if line.startswith(ours) else line for line in lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder that holds the data sets")
@@ -170,14 +186,17 @@ forgeries only, no image of the sets seen. `research` {Localizer.load(made).fing
 photos of the pool; `free` {Localizer.load("free").fingerprint[:12]}. P-F1, I-F1 and I-AUC by profile `wscl`, pixel
 AUC per tampered image, then the mean; in brackets bootstrap 95% intervals over images.
 """
-    text += "\n" + "\n".join(summary_table(reports)) + "\n"
+    summary, verdicts = summary_table(reports), verdict_lines(models, data)
+    text += "\n" + "\n".join(summary) + "\n"
     for name in datasets:
         text += f"\n## {name}\n\n" + "\n".join(markdown_table(reports, name)) + "\n"
     for judge, model in models.items():
         text += f"\n## {USERS} without the forgery, {JUDGES[judge]}\n\n"
         text += "\n".join(background_lines(shipped(model)[0], datasets[USERS])) + "\n"
-    text += "\n## False alarms at the shipped threshold\n\n" + "\n".join(verdict_lines(models, data)) + "\n"
+    text += "\n## False alarms at the shipped threshold\n\n" + "\n".join(verdicts) + "\n"
     write_atomically(RESULTS / "shipped_model.md", text.encode())
+    for page in PAGES:
+        write_atomically(page, renew_rows(page.read_text(), [*summary, *verdicts]).encode())
     print(text)
 
 

@@ -142,11 +142,12 @@ def test_with_regions_both_thresholds_are_about_authentic_photos() -> None:
 def test_regions_of_photos_like_those_are_drawn_as_rarely_as_promised(seed: int, drawn_on: float) -> None:
     """Of many calibrations on 99 photos each, the mean share of other photos with a region above each threshold."""
     rng = np.random.default_rng(seed)
-    strongest = rng.beta(8, 2, (4000, 100)) * (rng.random((4000, 100)) < drawn_on)
-    shares = {"weak": 0.1, "strong": 0.02}
-    for name, promised in shares.items():
-        beyond = [row[0] > false_alarm_threshold(tuple(np.sort(row[1:]).tolist()), promised) for row in strongest]
-        assert np.mean(beyond) < promised + 3 * math.sqrt(promised / 4000), name
+    strongest = rng.beta(8, 2, (1000, 100)) * (rng.random((1000, 100)) < drawn_on)
+    calibrated = [make_calibration(authentic_regions=tuple(np.sort(row[1:]).tolist())) for row in strongest]
+    limits = [calibration.region_thresholds() for calibration in calibrated]
+    for name, promised in {"weak": 0.1, "strong": 0.02}.items():
+        beyond = [row[0] > getattr(limit, name) for row, limit in zip(strongest, limits, strict=True)]
+        assert np.mean(beyond) < promised + 4 * math.sqrt(promised / 1000), name
 
 
 score_lists = st.lists(st.floats(0, 1).map(lambda x: round(x, 6)), min_size=20, max_size=40).map(
@@ -166,6 +167,15 @@ def test_both_promises_hold_for_any_scores_and_a_lower_rate_never_lowers_the_thr
     assert sum(s <= cleared for s in tampered if s > 0) <= 0.2 * (len(tampered) + 1)
     lower, higher = sorted((rate, stricter))
     assert calibration.thresholds(lower).decision >= calibration.thresholds(higher).decision
+    quiet = calibration.model_copy(update={"authentic_regions": authentic, "max_suspicions": 0.2})
+    decision, cleared = quiet.thresholds(rate)
+    assert 0 <= cleared <= decision <= 1
+    assert sum(s > decision for s in authentic) <= rate * (len(authentic) + 1)
+    assert sum(s > cleared for s in authentic) <= max(rate, 0.2) * (len(authentic) + 1)
+    regions = quiet.region_thresholds()
+    assert regions is not None
+    assert sum(s > regions.weak for s in authentic) <= 0.2 * (len(authentic) + 1)
+    assert regions.weak <= regions.strong
 
 
 def test_scores_by_hand() -> None:

@@ -358,7 +358,7 @@ def find_regions(
     Example:
         >>> mask = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0]], bool)
         >>> find_regions(mask, mask * np.float32(0.75))
-        (Region(box=(0, 0, 2, 2), area=2, mean_score=0.75),)
+        (Region(box=(0, 0, 2, 2), area=2, mean_score=0.75, strength=None),)
     """
     _, parts = _parts(pred_mask, localization_map, min_share)
     return tuple(part for _, part in parts)

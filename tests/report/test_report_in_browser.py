@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from cases import EVIL, make_case, make_jpeg
+from vilaco.calibration import RegionThresholds
 from vilaco.report import write_report
 
 
@@ -60,6 +61,21 @@ def test_the_sliders_act_on_the_map(browser: Any, report: Path) -> None:
     slide(page, "opacity", 0)
     assert share_of_tint(page) == 0
     visit.close()
+
+
+def test_what_does_not_stand_out_is_drawn_only_when_asked_for(browser: Any, tmp_path: Path) -> None:
+    limits = RegionThresholds(weak=0.75, strong=0.9)
+    cases = {"quiet.html": 0.7, "drawn.html": 0.8}
+    for name, spot in cases.items():
+        write_report(tmp_path / name, [make_case(make_jpeg(300, 400), score=0.1, spot=spot, regions=limits)])
+        visit = Visit(browser, tmp_path / name)
+        visit.page.wait_for_selector("#overlay:not([hidden])")
+        assert share_of_tint(visit.page) == pytest.approx(1 / 8 if spot > limits.weak else 0, abs=0.01)
+        visit.page.get_by_label("Whole map").check()
+        assert share_of_tint(visit.page) == pytest.approx(1 / 8, abs=0.01)
+        visit.page.get_by_label("Whole map").uncheck()
+        assert share_of_tint(visit.page) == pytest.approx(1 / 8 if spot > limits.weak else 0, abs=0.01)
+        visit.close()
 
 
 def test_a_region_is_shown_where_it_is(browser: Any, report: Path) -> None:

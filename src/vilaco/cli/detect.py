@@ -79,10 +79,10 @@ def detect(
 
     A calibrated model calls at most the share --max-false-alarms of authentic photos tampered. The guarantee is
     conformal: it holds on average over photos like those the model was calibrated on, their saves and sizes
-    included, not for each kind of photo. Regions are drawn where the map is higher than on nine in ten authentic
-    photos. Where a region or the score is suspicious but too low for an accusation, the answer is "cannot tell". That
-    nothing was found does not show that a photo is authentic. A model that is not calibrated promises nothing,
-    decides at 0.5 and draws all that is above.
+    included, not for each kind of photo. Likewise, regions are drawn on at most the share --max-suspicions of
+    "vilaco calibrate". Where a region or the score is suspicious but too low for an accusation, the answer is "cannot
+    tell". That nothing was found does not show that a photo is authentic. A model that is not calibrated promises
+    nothing, decides at 0.5 and draws all that is above.
 
     Examples:
 

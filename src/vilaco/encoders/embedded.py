@@ -238,7 +238,7 @@ def fold_batch_norms(network: Any) -> Any:
 
 
 def without_copies(network: Any) -> Any:
-    """Has an EfficientNet pad within its convolutions and clamp in place: the same values, a quarter faster."""
+    """Has an EfficientNet pad within its convolutions and clamp in place: the same values, faster."""
     for block in network._blocks:
         if tuple(block._depthwise_conv.stride) == (1, 1):  # others pad one side more than the other
             block._depthwise_conv = padding_itself(block._depthwise_conv)

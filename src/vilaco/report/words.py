@@ -61,14 +61,12 @@ def put_in_words(case: Case) -> Words:
             ),
         )
     if row.verdict == "nothing found":
+        as_most = f", as on most authentic photos {like}, and no region stands out" if row.region_thresholds else ""
         return Words(
             "Nothing found",
+            (f"The score {row.detection_score:.3f} is not above {row.authentic_threshold:.3f}{as_most}.",),
             (
-                f"The score {row.detection_score:.3f} is not above {row.authentic_threshold:.3f}, as on most authentic "
-                f"photos {like}{', and no region stands out' if row.region_thresholds else ''}.",
-            ),
-            (
-                f"It does not show that the photo is untouched: {percent(judge.missed)} of the forgeries it was tried "
+                f"It does not show that the photo is untouched: {judge.missed:.0%} of the forgeries it was tried "
                 "on score no higher, and forgeries of another kind may do so more often.",
                 _NOT_LOOKED_FOR,
             ),
@@ -90,12 +88,13 @@ def _why_not(case: Case, alarms: str, like: str) -> str:
     row = case.row
     accused = f"of authentic photos {like}, at most {alarms} may be called tampered"
     if row.detection_score > row.authentic_threshold:
-        beside = ""
+        above, beside = f"above {row.authentic_threshold:.3f}", ""
         if row.region_thresholds:
+            above = "higher than on most authentic photos"
             beside = " A region stands out as well." if row.regions else " No single region stands out."
         return (
-            f"The score {row.detection_score:.3f} is higher than on most authentic photos, but not above "
-            f"{row.decision_threshold:.3f}: {accused}.{beside}"
+            f"The score {row.detection_score:.3f} is {above}, but not above {row.decision_threshold:.3f}: "
+            f"{accused}.{beside}"
         )
     strongest = "strong" if any(region.strength == "strong" for region in row.regions) else "weak"
     return (
@@ -132,16 +131,6 @@ def share(rate: float) -> str:
     one_in = 1 / rate
     percent = f"{100 * rate:.3g}%"
     return f"{percent} (1 in {one_in:.0f})" if abs(one_in - round(one_in)) < 0.01 else percent
-
-
-def percent(part: float) -> str:
-    """A share that was counted, as people read it.
-
-    Example:
-        >>> percent(0.478)
-        '48%'
-    """
-    return f"{100 * part:.0f}%"
 
 
 def place(region: Region, width: int, height: int) -> str:
