@@ -24,6 +24,7 @@ Whatever is judged otherwise than the file stores it has a sentence in ``notes``
 import io
 import logging
 import os
+import re
 import stat
 import threading
 import warnings
@@ -64,6 +65,7 @@ _UNDO_TURN = {
     8: Image.Transpose.ROTATE_270,
 }
 _UNCOUNTED = "the file holds more pictures, which cannot be read"
+_PAGE_NOTE = re.compile(r"page \d+ of \d+")
 _OTHER_COLOURS = {"CMYK": "CMYK inks", "LAB": "LAB colour", "YCbCr": "YCbCr colour", "HSV": "HSV colour"}
 
 
@@ -205,6 +207,16 @@ def open_page(
         raise ImageError(name, "needs more memory than there is", code="out_of_memory") from error
     except Exception as error:  # Pillow's plugins let almost any type out of a broken file
         raise _broken(name, error) from error
+
+
+def kind_of_note(note: str) -> str:
+    """What notes of one kind have in common: a note without its numbers of pages and rows, and what its decoder said.
+
+    Example:
+        >>> kind_of_note("page 2 of 5"), kind_of_note("transparent parts were laid over white")
+        ('one page of several', 'transparent parts were laid over white')
+    """
+    return "one page of several" if _PAGE_NOTE.fullmatch(note) else note.partition(":")[0]
 
 
 def check_size(name: str, width: int, height: int, max_pixels: int) -> None:
