@@ -1,6 +1,6 @@
 """What `vilaco reuse` finds in collections with known answers, what it finds wrongly, and what it costs.
 
-    python benchmarks/reuse.py PHOTOS [--pictures 100 1000] [--workers 2] [--runs DIR]
+    python benchmarks/reuse.py PHOTOS [--pictures 100 1000] [--sheets 50] [--workers 2] [--runs DIR]
 
 PHOTOS has a file ``photos.csv`` with the columns ``path`` and ``group``. For each size a collection is made of photos
 drawn with a fixed seed, each shrunk to 0.4 megapixels at most and used once:
@@ -15,8 +15,15 @@ drawn with a fixed seed, each shrunk to 0.4 megapixels at most and used once:
 
 So each planted file makes exactly one true pair; any other pair of two different photos is counted as wrong, though the
 photos may have things in common of their own: those of one ``group`` are counted apart. Seconds are of the wall, memory
-is the largest of any one process. The rows go to ``benchmarks/results/reuse.json``, one for each size; sizes that are
-not asked for keep theirs.
+is the largest of any one process. Of the strong pairs, the share that is right comes with the lower end of its exact
+one-sided 95% interval (Clopper and Pearson, Biometrika 1934); a strong repeat within a picture, of which none is
+planted, counts as wrong.
+
+``--sheets`` makes another collection, of sheets that have nothing in common but what figures have by nature: one logo,
+arrows, scale bars, colour bars, plots with one legend, blank panels, and diffraction patterns, each symmetric to
+itself. Every pair is a false alarm, counted by what lies where it is.
+
+The rows go to ``benchmarks/results/reuse.json``, one for each size; what is not asked for keeps its row.
 """
 
 import argparse
@@ -35,6 +42,7 @@ from typing import Any
 import cv2
 import faiss
 import numpy as np
+from scipy.stats import binomtest
 
 from vilaco.data.forge.history import Edit, apply_edit
 from vilaco.files import write_atomically
@@ -160,6 +168,143 @@ class Collection:
             self.plant(source, name, kind="panel", transform="panel of a sheet")
 
 
+class Sheets:
+    """Pages of figures with nothing in common but what figures have by nature.
+
+    Args:
+        photos: Paths and groups, shuffled; each is used once.
+        folder: New.
+        count: How many pages.
+    """
+
+    def __init__(self, photos: list[tuple[Path, str]], folder: Path, count: int) -> None:
+        self.boxes: dict[str, dict[str, tuple[int, int, int, int]]] = {}
+        folder.mkdir(parents=True)
+        for number, (path, _) in zip(range(count), photos, strict=False):
+            rng = np.random.default_rng([count, number])
+            page, boxes = sheet_of_distractors(load_photo(path).pixels, rng)
+            name = f"{number:04d}.jpg"
+            (folder / name).write_bytes(encode_jpeg(page, int(rng.integers(80, 96))))
+            self.boxes[name] = boxes
+
+    def false_alarms(self, out: Path) -> dict[str, Any]:
+        """Pairs by strength, and by what lies at the surest region's place in the first picture."""
+        counts: dict[str, dict[str, int]] = {}
+        for line in (out / "pairs.jsonl").read_text().splitlines():
+            pair = json.loads(line)
+            box = pair["regions"][0]["first"]["box"]
+            boxes = self.boxes[Path(pair["first"]).name]
+            what = max(boxes, key=lambda name: overlap(box, boxes[name]))
+            places = counts.setdefault(pair["strength"], {})
+            kind = f"{pair['kind']}: {what}"
+            places[kind] = places.get(kind, 0) + 1
+        return counts
+
+
+def sheet_of_distractors(
+    photo: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, dict[str, tuple[int, int, int, int]]]:
+    """A page, and the boxes (x, y, width, height) of what is on it."""
+    page = np.full((1000, 760, 3), 255, np.uint8)
+    boxes: dict[str, tuple[int, int, int, int]] = {}
+    dx, dy = (int(value) for value in rng.integers(0, 24, 2))
+
+    def put(name: str, picture: np.ndarray, x: int, y: int) -> None:
+        height, width = picture.shape[:2]
+        page[y + dy : y + dy + height, x + dx : x + dx + width] = picture
+        boxes[name] = (x + dx, y + dy, width, height)
+
+    def write(text: str, x: int, y: int, size: float = 0.5) -> None:
+        cv2.putText(page, text, (x + dx, y + dy), cv2.FONT_HERSHEY_SIMPLEX, size, (0, 0, 0), 1, cv2.LINE_AA)
+
+    put("logo", logo(), 40, 10)
+    write("Journal of Measured Things, vol. 12", 180, 50)
+    small = resize_pixels(photo, (300, 320))
+    marked(small, rng)
+    put("photo with arrow and scale bar", small, 40, 110)
+    put("diffraction pattern", diffraction(300, rng), 400, 110)
+    put("plot", plot(rng), 40, 470)
+    put("blank panel", np.full((300, 300, 3), 128, np.uint8), 400, 470)
+    put("colour bar", colour_bar(), 704, 470)
+    for panel, (x, y) in zip("ABCD", ((15, 125), (375, 125), (15, 485), (375, 485)), strict=True):
+        write(panel, x, y, 0.8)
+    for line in range(4):
+        write("Figure 1. Mean intensity (a.u.) of treated and control samples, n = 3.", 40, 800 + 22 * line)
+    boxes["caption"] = (40 + dx, 780 + dy, 640, 100)
+    return page, boxes
+
+
+def logo() -> np.ndarray:
+    """The same on every page: a shaded disc and a name in a box."""
+    picture = np.full((80, 130, 3), 255, np.uint8)
+    for radius in range(34, 2, -2):
+        cv2.circle(picture, (40, 40), radius, (20, 7 * radius, 220 - 5 * radius), -1, cv2.LINE_AA)
+    cv2.putText(picture, "JM", (20, 50), cv2.FONT_HERSHEY_DUPLEX, 1.0, (255, 255, 255), 2, cv2.LINE_AA)
+    cv2.rectangle(picture, (70, 20), (128, 60), (30, 60, 120), -1)
+    cv2.putText(picture, "open", (76, 46), cv2.FONT_HERSHEY_DUPLEX, 0.6, (255, 255, 255), 1, cv2.LINE_AA)
+    return picture
+
+
+def marked(panel: np.ndarray, rng: np.random.Generator) -> None:
+    """Draw two arrows and a scale bar on a panel, as on a micrograph."""
+    height, width = panel.shape[:2]
+    for _ in range(2):
+        tip = int(rng.integers(60, width - 60)), int(rng.integers(60, height - 60))
+        tail = tip[0] - 40, tip[1] - 25
+        for colour, thick in (((0, 0, 0), 7), ((255, 255, 255), 4)):
+            cv2.arrowedLine(panel, tail, tip, colour, thick, cv2.LINE_AA, tipLength=0.4)
+    cv2.rectangle(panel, (width - 100, height - 24), (width - 20, height - 16), (255, 255, 255), -1)
+    cv2.putText(panel, "10 um", (width - 88, height - 30), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 2)
+
+
+def diffraction(side: int, rng: np.random.Generator) -> np.ndarray:
+    """Spots of a lattice and rings around the middle: the same when turned by half, but for noise."""
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    radius = np.hypot(x, y)
+    pattern = 120.0 * np.exp(-radius / 25)
+    for ring in rng.uniform(30, 140, 4):
+        pattern += rng.uniform(10, 30) * np.exp(-(((radius - ring) / 2) ** 2))
+    length, turn = rng.uniform(22, 34), rng.uniform(0, np.pi)
+    axes = length * np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    for h in range(-5, 6):
+        for k in range(0 if h > 0 else 1, 6):
+            spot, height = h * axes[0] + k * axes[1], rng.uniform(30, 220)
+            for sign in (1, -1):
+                pattern += height * np.exp(-((x - sign * spot[0]) ** 2 + (y - sign * spot[1]) ** 2) / 8)
+    noisy = pattern + rng.normal(0, 3, pattern.shape)
+    return np.repeat(np.clip(noisy, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def plot(rng: np.random.Generator) -> np.ndarray:
+    """Three curves of random walks, with axes, ticks and one legend."""
+    picture = np.full((300, 320, 3), 255, np.uint8)
+    font, black = cv2.FONT_HERSHEY_SIMPLEX, (0, 0, 0)
+    cv2.rectangle(picture, (40, 10), (310, 260), black, 1)
+    for tick in range(6):
+        cv2.line(picture, (40 + 54 * tick, 260), (40 + 54 * tick, 254), black, 1)
+        cv2.putText(picture, str(20 * tick), (32 + 54 * tick, 276), font, 0.4, black, 1, cv2.LINE_AA)
+        cv2.putText(picture, f"{tick / 5:.1f}", (10, 264 - 50 * tick), font, 0.4, black, 1, cv2.LINE_AA)
+    for name, (label, colour) in enumerate(
+        (("control", (200, 30, 30)), ("treated", (30, 120, 30)), ("washed", (30, 30, 200)))
+    ):
+        heights = np.clip(135 + np.cumsum(rng.normal(0, 8, 90)), 12, 258)
+        line = np.stack([40 + 3 * np.arange(90), heights], axis=1).astype(np.int32)
+        cv2.polylines(picture, [line], False, colour, 2, cv2.LINE_AA)
+        cv2.line(picture, (220, 25 + 16 * name), (240, 25 + 16 * name), colour, 2)
+        cv2.putText(picture, label, (246, 29 + 16 * name), font, 0.4, black, 1, cv2.LINE_AA)
+    return picture
+
+
+def colour_bar() -> np.ndarray:
+    """The same on every page."""
+    levels = np.repeat(np.linspace(255, 0, 300).astype(np.uint8)[:, None], 16, axis=1)
+    bar = np.full((300, 30, 3), 255, np.uint8)
+    bar[:, :16] = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)[..., ::-1]
+    for tick in range(5):
+        cv2.line(bar, (16, 4 + 73 * tick), (22, 4 + 73 * tick), (0, 0, 0), 1)
+    return bar
+
+
 def textured(pixels: np.ndarray, side: int, rng: np.random.Generator) -> tuple[int, int] | None:
     """Top and left of a square of which at least 80% has texture: 9 x 9 windows with a standard deviation above 8."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
@@ -214,6 +359,7 @@ def score(collection: Collection, out: Path) -> dict[str, Any]:
         right = sum(found[key]["strength"] == strength for key in found if key in true)
         repeats = sum(pair["kind"] == "repeat" and pair["strength"] == strength for pair in found.values())
         wrong[strength] = {"right": right, "wrong": len(others), "wrong_of_one_group": kin, "repeats": repeats}
+    strong = wrong["strong"]
     return {
         "recall": {
             name: {
@@ -224,8 +370,28 @@ def score(collection: Collection, out: Path) -> dict[str, Any]:
             for name, cell in sorted(cells.items())
         },
         "pairs": wrong,
+        "strong_is_right": share_right(strong["right"], strong["wrong"] + strong["repeats"]),
         "regions_placed_median_iou": round(float(np.median(placed)), 3) if placed else None,
     }
+
+
+def share_right(right: int, wrong: int) -> dict[str, float | None]:
+    """The share that is right, and what it is at least, at 95%."""
+    total = right + wrong
+    if not total:
+        return {"share": None, "at_least": None}
+    low = binomtest(right, total, alternative="greater").proportion_ci(0.95).low
+    return {"share": round(right / total, 4), "at_least": round(float(low), 4)}
+
+
+def measure_sheets(photos: list[tuple[Path, str]], count: int, workers: int, runs: Path) -> dict[str, Any]:
+    folder, out = runs / f"sheets-{count}", runs / f"reuse-sheets-{count}"
+    for old in (folder, out):
+        shutil.rmtree(old, ignore_errors=True)
+    sheets = Sheets(photos, folder, count)
+    used = cpu_seconds()
+    reuse([folder], out, workers=workers)
+    return {"sheets": count, "false_alarms": sheets.false_alarms(out), "cpu_seconds": round(cpu_seconds() - used, 1)}
 
 
 def measure(photos: list[tuple[Path, str]], count: int, workers: int, runs: Path) -> dict[str, Any]:
@@ -273,30 +439,44 @@ def cpu_seconds() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description="What vilaco reuse finds, and what it costs.")
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--pictures", type=int, nargs="+", default=[100, 1000])
+    parser.add_argument("--pictures", type=int, nargs="*", default=[100, 1000])
+    parser.add_argument("--sheets", type=int, default=0, help="Pages of figures to count false alarms on.")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--runs", type=Path, help="Keep collections and results here.")
     parser.add_argument("--note", default="", help="What to say of the machine.")
     options = parser.parse_args()
     with open(options.photos / "photos.csv", newline="") as stream:
         listed = [(options.photos / row["path"], row["group"]) for row in csv.DictReader(stream)]
-    known = json.loads(RESULT.read_text())["sizes"] if RESULT.exists() else {}
+    result = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    machine = {"workers": options.workers, "cpus": os.cpu_count()}
     with tempfile.TemporaryDirectory() as temporary:
-        for count in options.pictures:
-            photos = [listed[number] for number in np.random.default_rng(0).permutation(len(listed))]
-            row = measure(photos, count, options.workers, options.runs or Path(temporary))
-            row |= {"workers": options.workers, "cpus": os.cpu_count(), "load_average": round(os.getloadavg()[1], 2)}
-            known[str(count)] = row | ({"note": options.note} if options.note else {})
-            result = {
-                "command": f"python benchmarks/reuse.py PHOTOS --pictures {count} --workers {options.workers}",
-                "photo": f"JPEG of at most {PIXELS:,} pixels",
-                "faiss": faiss.__version__,
-                "opencv": cv2.__version__,
-                "python": platform.python_version(),
-                "sizes": dict(sorted(known.items(), key=lambda item: int(item[0]))),
+        runs = options.runs or Path(temporary)
+
+        def keep(part: str, count: int, row: dict[str, Any]) -> None:
+            option = "pictures" if part == "sizes" else part
+            row |= machine | {
+                "load_average": round(os.getloadavg()[1], 2),
+                "command": f"python benchmarks/reuse.py PHOTOS --{option} {count} --workers {options.workers}",
             }
+            rows = result.get(part, {}) | {str(count): row | ({"note": options.note} if options.note else {})}
+            result[part] = dict(sorted(rows.items(), key=lambda item: int(item[0])))
             write_atomically(RESULT, json.dumps(result, indent=1).encode() + b"\n")
             print(json.dumps(row, indent=1))
+
+        result |= {
+            "photo": f"JPEG of at most {PIXELS:,} pixels",
+            "faiss": faiss.__version__,
+            "opencv": cv2.__version__,
+            "python": platform.python_version(),
+        }
+        for count in options.pictures:
+            keep("sizes", count, measure(shuffled(listed), count, options.workers, runs))
+        if options.sheets:
+            keep("sheets", options.sheets, measure_sheets(shuffled(listed), options.sheets, options.workers, runs))
+
+
+def shuffled(listed: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    return [listed[number] for number in np.random.default_rng(0).permutation(len(listed))]
 
 
 if __name__ == "__main__":

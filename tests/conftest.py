@@ -1,5 +1,6 @@
 """Data sets and models that tests make for themselves."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,22 @@ import cv2
 import numpy as np
 import pytest
 
+from browsing import BROWSER
 from pictures import make_photo
 from vilaco.calibration import Calibration
 from vilaco.images import encode_jpeg
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium; one at a time, as playwright has no two drivers in one thread."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs vilaco[dev]")
+    if BROWSER is None:
+        pytest.skip("needs Chromium: apt install chromium, or CHROMIUM=path")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="session")

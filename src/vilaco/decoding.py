@@ -42,7 +42,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from vilaco import decoder_noise
 from vilaco.cut_short import find_remains
-from vilaco.errors import ImageError
+from vilaco.errors import PART_IS_THERE, ImageError
 from vilaco.jpeg_segments import SCAN, jpeg_segments
 from vilaco.names import as_text, is_url, one_line
 from vilaco.signatures import PREFIX, is_heif, is_tiff, raw_kind
@@ -415,7 +415,7 @@ def _remains(
     if remains is None:
         raise broken
     if not (accept_truncated or remains.is_nearly_all):
-        reason = f"the file ends too early: {remains.share:.0%} of the picture is there (--accept-truncated judges it)"
+        reason = f"the file ends too early: {remains.share:.0%} {PART_IS_THERE}"
         raise ImageError(broken.source, reason, code="truncated")
     return remains.picture, remains.rows
 

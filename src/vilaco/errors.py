@@ -6,6 +6,9 @@ from typing import Any
 
 from vilaco.names import one_line
 
+PART_IS_THERE = "of the picture is there"
+"""Ends the reason for refusing a file cut short of which some rows could be judged."""
+
 
 class VilacoError(Exception):
     """Base of every error a user can cause; the command line prints it and exits with code 2.

@@ -1,20 +1,23 @@
 """A suspect beside its original: what is explained, what is marked, what is told to be unrelated."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from pictures import make_textured
 from scan_runs import run_cli
 from vilaco.compare import Comparison, compare
 from vilaco.compare.changes import changed_mask, deviation
-from vilaco.compare.compare import in_words
 from vilaco.compare.explain import fit_curves
 from vilaco.compare.register import covered, lay_over
-from vilaco.images import encode_jpeg, resize_pixels
+from vilaco.compare.words import put_in_words
+from vilaco.errors import ImageError
+from vilaco.images import encode_jpeg, resave_jpeg, resize_pixels
 
 SIZE = (480, 640)
 
@@ -27,9 +30,7 @@ def original(tmp_path: Path) -> np.ndarray:
 
 
 def write(file: Path, pixels: np.ndarray, quality: int = 0) -> Path:
-    pixels = np.ascontiguousarray(pixels)
-    png = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
-    file.write_bytes(encode_jpeg(pixels, quality) if quality else png)
+    Image.fromarray(pixels).save(file, **({"quality": quality} if quality else {}))
     return file
 
 
@@ -92,11 +93,91 @@ def test_an_edit_is_found_after_turning_mirroring_and_scaling(tmp_path: Path, or
     assert found.row.scale == pytest.approx(0.9, abs=0.01)
 
 
+@pytest.mark.parametrize("quality", [50, 75, 92])
+@pytest.mark.parametrize("corner", [(0, 0), (13, 6)])
+def test_a_save_that_the_file_does_not_tell_is_read_from_the_pixels(
+    tmp_path: Path, original: np.ndarray, quality: int, corner: tuple[int, int]
+) -> None:
+    x, y = corner
+    saved = resave_jpeg(original, quality)[y:, x:].copy()
+    row = look(tmp_path, saved).row
+    assert (row.jpeg_quality, row.jpeg_seen_in) == (quality, "pixels")
+    assert row.regions == ()
+    assert row.difference == 0  # the very same save was found
+    saved[200:216, 300:316] = original[100:116, 500:516]
+    assert len(look(tmp_path, saved).row.regions) == 1
+
+
+def test_no_save_is_seen_where_there_was_none(tmp_path: Path, original: np.ndarray) -> None:
+    noisy = np.clip(original + np.random.default_rng(1).normal(0, 3, original.shape), 0, 255).astype(np.uint8)
+    for suspect in (original, noisy, resize_pixels(resave_jpeg(original, 70), (360, 480))):
+        assert look(tmp_path, suspect).row.jpeg_quality is None
+    assert look(tmp_path, original, 80).row.jpeg_seen_in == "tables"
+
+
+@pytest.mark.parametrize("quality", [0, 85])
+def test_colours_taken_away_are_said_and_not_marked(tmp_path: Path, original: np.ndarray, quality: int) -> None:
+    grey = cv2.cvtColor(original, cv2.COLOR_RGB2GRAY)
+    row = look(tmp_path, grey, quality).row
+    assert (row.greyed, row.regions) == (True, ())
+    assert "turned to grey" in put_in_words(row).meaning[0]
+    assert row.difference < 0.5  # the save of grey levels is done to the original too
+    grey[200:260, 300:360] = grey[100:160, 500:560]
+    assert len(look(tmp_path, grey, quality).row.regions) == 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (50, 60)])
+def test_blank_and_tiny_pictures_are_the_same_or_cannot_be_told(tmp_path: Path, size: tuple[int, int]) -> None:
+    blank = np.full((*size, 3), 255, np.uint8)
+    write(tmp_path / "original.png", blank)
+    same = look(tmp_path, blank).row
+    assert (same.related, same.same_pixels, same.regions) == (True, True, ())
+    assert not look(tmp_path, make_textured(np.random.default_rng(0), 80, 90)).row.related
+    assert not look(tmp_path, np.full((70, 60, 3), 255, np.uint8)).row.related
+
+
+def test_what_cannot_be_read_is_named_whichever_it_is(tmp_path: Path, original: np.ndarray) -> None:
+    data = encode_jpeg(original, 90)
+    files = {"empty": b"", "not_an_image": b"nothing", "truncated": data[: len(data) // 2]}
+    for code, content in files.items():
+        (tmp_path / f"{code}.jpg").write_bytes(content)
+        for pair in ((f"{code}.jpg", "original.png"), ("original.png", f"{code}.jpg")):
+            with pytest.raises(ImageError) as raised:
+                compare(*(tmp_path / name for name in pair))
+            assert raised.value.code == code
+            assert "--" not in raised.value.reason  # of an option that other commands have
+            assert str(raised.value.source).endswith(f"{code}.jpg")
+    with pytest.raises(ImageError, match="no such file"):
+        compare(tmp_path / "gone.png", tmp_path / "original.png")
+    with pytest.raises(ImageError) as raised:
+        compare(tmp_path / "original.png", tmp_path / "original.png", max_pixels=1000)
+    assert raised.value.code == "too_many_pixels"
+
+
+def test_small_changes_beside_a_large_one_are_not_left_out(tmp_path: Path, original: np.ndarray) -> None:
+    large = cv2.resize(original, (1600, 1200), interpolation=cv2.INTER_CUBIC)
+    write(tmp_path / "original.png", large)
+    suspect = large.copy()
+    suspect[100:500, 100:500] = large[600:1000, 1000:1400]
+    suspect[900:916, 300:316] = 255 - suspect[900:916, 300:316]
+    assert len(look(tmp_path, suspect).row.regions) == 2
+
+
+def test_memory_per_pixel_is_bounded() -> None:
+    pixels = cv2.resize(make_textured(np.random.default_rng(0), 500, 700), (2100, 1500))
+    valid = np.ones(pixels.shape[:2], bool)
+    tracemalloc.start()
+    deviation(pixels, pixels[::-1].copy(), valid)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak / valid.size < 30  # bytes; three colours in floats, twice, would be 24 alone
+
+
 def test_unrelated_and_blank_pictures_are_told_to_be_so(tmp_path: Path, original: np.ndarray) -> None:
     other = look(tmp_path, make_textured(np.random.default_rng(9), *SIZE), 90)
     assert not other.row.related
     assert other.row.regions == ()
-    assert in_words(other.row)[0] == "Not the same picture"
+    assert put_in_words(other.row).headline == "Not the same picture"
     assert not look(tmp_path, np.full((50, 60, 3), 200, np.uint8)).row.related
     assert not look(tmp_path, np.zeros((1, 1, 3), np.uint8)).row.related
 
@@ -143,7 +224,7 @@ def test_the_command(tmp_path: Path, original: np.ndarray) -> None:
     assert cv2.imread(str(tmp_path / "out" / "mask.png"), cv2.IMREAD_GRAYSCALE).shape == SIZE
     assert json.loads((tmp_path / "out" / "comparison.json").read_text())["related"] is True
     assert {file.name for file in (tmp_path / "out").iterdir()} == {
-        "mask.png", "difference.png", "overlay.jpg", "comparison.json",
+        "mask.png", "difference.png", "overlay.jpg", "explained.jpg", "comparison.json",
     }  # fmt: skip
     assert "What this does not mean" in (tmp_path / "r.html").read_text()
     (tmp_path / "bad.jpg").write_bytes(b"nothing")

@@ -1,8 +1,5 @@
 """Reports in a real browser, opened from disk as a colleague would."""
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +7,6 @@ import pytest
 
 from cases import EVIL, make_case, make_jpeg
 from vilaco.report import write_report
-
-playwright = pytest.importorskip("playwright.sync_api", reason="needs vilaco[dev]")
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium: apt install chromium, or CHROMIUM=path")
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 class Visit:

@@ -1,8 +1,5 @@
 """The page of pairs in a real browser, opened from disk as a colleague would."""
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +11,7 @@ from vilaco.images import encode_jpeg
 from vilaco.reuse.run import reuse
 
 pytest.importorskip("faiss", reason="needs vilaco[reuse]")
-playwright = pytest.importorskip("playwright.sync_api", reason="needs vilaco[dev]")
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 EVIL = '"><img src=x onerror=alert(1)>.jpg'
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium: apt install chromium, or CHROMIUM=path")
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 def test_filters_hide_pairs_and_a_click_leads_to_the_report(browser: Any, tmp_path: Path) -> None:

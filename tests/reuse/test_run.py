@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from pictures import make_textured
 from scan_runs import run_cli
@@ -161,6 +163,78 @@ def test_many_frames_are_one_group(tmp_path: Path) -> None:
     groups = json.loads((tmp_path / "out" / "groups.json").read_text())
     assert [len(group) for group in groups] == [30]
     assert report.pairs["strong"] <= 30 * 26
+
+
+def test_identical_files_are_one_group_and_looked_at_once(tmp_path: Path) -> None:
+    data = encode_jpeg(make_textured(np.random.default_rng(0), 100, 120), 90)
+    (tmp_path / "files").mkdir()
+    for number in range(40):
+        (tmp_path / "files" / f"{number:03d}.jpg").write_bytes(data)
+    (tmp_path / "files" / "other.jpg").write_bytes(encode_jpeg(make_textured(np.random.default_rng(0), 100, 120), 60))
+    report = reuse([tmp_path / "files"], tmp_path / "out", workers=1)
+    assert [len(group) for group in json.loads((tmp_path / "out" / "groups.json").read_text())] == [41]
+    assert 40 <= report.pairs["strong"] < 50  # each with the first of its kind, and a few of them with the other
+    assert report.failures == {}
+
+
+def test_every_kind_of_pixels_is_compared_and_the_rest_is_named(tmp_path: Path) -> None:
+    pixels = make_textured(np.random.default_rng(0), 160, 200)
+    folder = tmp_path / "files"
+    folder.mkdir()
+    colour = Image.fromarray(pixels)
+    colour.save(folder / "a.png")
+    colour.convert("L").save(folder / "grey.png")
+    colour.convert("CMYK").save(folder / "inks.jpg", quality=95)
+    Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.uint16) * 257).save(folder / "deep.png")
+    Image.new("RGB", (1, 3000)).save(folder / "line.png")
+    data = encode_jpeg(pixels, 90)
+    (folder / "cut.jpg").write_bytes(data[: len(data) // 2])
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "text.jpg").write_text("no picture")
+    told: dict[str, str] = {}
+
+    def tell(stage: str, done: int, total: int, path: str | None, problem: tuple[str, str] | None) -> None:
+        if path is not None and problem is not None:
+            told[Path(path).name] = problem[0]
+            assert "--" not in problem[1]  # of an option that other commands have
+
+    reuse([folder], tmp_path / "out", workers=1, tell=tell)
+    assert told == {"cut.jpg": "truncated", "empty.jpg": "empty", "text.jpg": "not_an_image"}
+    (group,) = json.loads((tmp_path / "out" / "groups.json").read_text())
+    assert sorted(Path(path).name for path in group) == ["a.png", "deep.png", "grey.png", "inks.jpg"]
+
+
+@pytest.mark.parametrize(("pages", "strength"), [(3, "strong"), (6, "moderate")])
+def test_what_lies_in_many_pictures_is_a_logo(tmp_path: Path, pages: int, strength: str) -> None:
+    logo = make_textured(np.random.default_rng(99), 80, 90)
+    (tmp_path / "pages").mkdir()
+    for number in range(pages):
+        page = make_textured(np.random.default_rng(number), 240, 300)
+        page[20:100, 30 + 10 * number : 120 + 10 * number] = logo
+        (tmp_path / "pages" / f"{number}.jpg").write_bytes(encode_jpeg(page, 90))
+    reuse([tmp_path / "pages"], tmp_path / "out", workers=1)
+    found = pairs(tmp_path / "out")
+    assert len(found) == pages * (pages - 1) // 2
+    assert {pair["strength"] for pair in found.values()} == {strength}
+    assert {region["recurs"] for pair in found.values() for region in pair["regions"]} == {pages}
+    report = (tmp_path / "out" / "reports" / f"{next(iter(found.values()))['id']}.html").read_text()
+    assert ("as logos, page headers" in report) == (strength == "moderate")
+
+
+def test_frames_of_one_film_that_share_a_region_count_once(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    part = make_textured(rng, 100, 110)
+    (tmp_path / "files").mkdir()
+    film, other = make_textured(rng, 240, 300), make_textured(rng, 240, 300)
+    film[20:120, 30:140] = other[100:200, 150:260] = part
+    for number in range(6):
+        noisy = np.clip(film + rng.normal(0, 1, film.shape), 0, 255).astype(np.uint8)
+        (tmp_path / "files" / f"{number}.jpg").write_bytes(encode_jpeg(noisy, 90))
+    (tmp_path / "files" / "other.jpg").write_bytes(encode_jpeg(other, 90))
+    reuse([tmp_path / "files"], tmp_path / "out", workers=1)
+    shared = [pair for pair in pairs(tmp_path / "out").values() if pair["kind"] == "shared region"]
+    assert shared
+    assert {(pair["strength"], pair["regions"][0]["recurs"]) for pair in shared} == {("strong", 2)}
 
 
 def test_killed_again_and_again_it_finds_the_same(tmp_path: Path, searched: tuple[Path, Path, ReuseReport]) -> None:

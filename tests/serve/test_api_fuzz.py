@@ -26,4 +26,5 @@ def test_every_answer_is_as_described(client: httpx2.Client) -> None:
         check()
         asked.append(described.label)
     assert "POST /v1/detect" in asked
-    assert len(asked) == 15
+    assert "POST /v1/compare" in asked
+    assert len(asked) == 23

@@ -11,7 +11,7 @@ import pytest
 import disks
 from serving import as_form, photo_bytes, served
 from vilaco.localizer import Localizer
-from vilaco.serve.jobs import UPLOAD
+from vilaco.serve.entries import UPLOAD
 
 SLOW = photo_bytes(height=1400, width=1400, ending=".png")  # seconds in the model
 

@@ -3,9 +3,6 @@
 import base64
 import csv
 import io
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from browsing import CONTRASTS, DONE, Visit, choose_by_key, right_pane, saved, tab_to
 from pictures import make_photo, make_textured
 from serving import TOKEN, photo_bytes, served
 from vilaco.data.formats.manifest import read_manifest
 from vilaco.images import encode_jpeg
 from vilaco.localizer import Localizer
 
-BROWSER = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-playwright = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="the page's tests need Chromium (apt install chromium)")
-
-DONE = 90_000  # milliseconds
 DROP = """([name, base64, type]) => {
   const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
   const transfer = new DataTransfer();
@@ -37,73 +30,11 @@ DROP = """([name, base64, type]) => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-class Visit:
-    """A page, and everything it should not have done."""
-
-    def __init__(self, browser: Any, base: str, **options: Any) -> None:
-        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-        self.page = self.context.new_page()
-        self.complaints: list[str] = []
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("console", lambda line: self._heed(line))
-        self.page.on("request", lambda request: self._check(request.url, base))
-        self.page.goto(base)
-
-    def _heed(self, line: Any) -> None:
-        if line.type in ("error", "warning") and "Failed to load resource" not in line.text:
-            self.complaints.append(line.text)
-
-    def _check(self, url: str, base: str) -> None:
-        if not url.startswith((base.partition("#")[0], "blob:")):
-            self.complaints.append(f"asked {url}")
-
-    def choose(self, *files: Path) -> None:
-        self.page.wait_for_selector("#model:not(:empty)")
-        self.page.set_input_files("#files", list(map(str, files)))
-
-    def drop(self, *paths: Path) -> None:
-        """Files and folders, as from the system's file manager."""
-        self.page.wait_for_selector("#model:not(:empty)")
-        mouse = self.context.new_cdp_session(self.page)
-        data = {"items": [], "files": list(map(str, paths)), "dragOperationsMask": 1}
-        for kind in ("dragEnter", "dragOver", "drop"):
-            mouse.send("Input.dispatchDragEvent", {"type": kind, "x": 400, "y": 300, "data": data})
-
-    def wait_until_done(self) -> None:
-        self.page.wait_for_selector("#progress", state="hidden", timeout=DONE)
-
-
-@pytest.fixture
-def visit(browser: Any, client: httpx2.Client) -> Iterator[Visit]:
-    visit = Visit(browser, str(client.base_url))
-    yield visit
-    visit.context.close()
-    assert visit.complaints == []
-
-
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
     file = tmp_path / "beach, 1.jpg"
     file.write_bytes(photo_bytes(5, 240, 320))
     return file
-
-
-def saved(page: Any, button: str) -> bytes:
-    with page.expect_download() as download:
-        page.get_by_role("button", name=button, exact=True).click()
-    return Path(download.value.path()).read_bytes()
-
-
-def right_pane(page: Any) -> np.ndarray:
-    return cv2.imdecode(np.frombuffer(page.locator(".pane").nth(1).screenshot(), np.uint8), cv2.IMREAD_COLOR)
 
 
 def test_choose_slide_zoom_download(visit: Visit, photo: Path, client: httpx2.Client, localizer: Localizer) -> None:
@@ -304,36 +235,25 @@ def test_a_manifest_fits_beside_the_folder_that_was_dropped(visit: Visit, tmp_pa
 def test_by_keyboard_alone(visit: Visit, photo: Path) -> None:
     page = visit.page
     page.wait_for_selector("#model:not(:empty)")
-
-    def tab_to(test: str) -> None:
-        for _ in range(60):
-            page.keyboard.press("Tab")
-            if page.evaluate(f"() => {{ const e = document.activeElement; return Boolean({test}); }}"):
-                return
-        raise AssertionError(f"not reached by Tab: {test}")
-
-    tab_to("e.id === 'choose'")
-    with page.expect_file_chooser() as chooser:
-        page.wait_for_timeout(500)  # until the chooser is listened for
-        page.keyboard.press("Enter")
-    chooser.value.set_files(str(photo))
+    tab_to(page, "e.id === 'choose'")
+    choose_by_key(page, photo)
     page.wait_for_selector(".verdict", timeout=DONE)
     page.wait_for_timeout(500)
 
-    tab_to("e.tagName === 'SUMMARY'")
+    tab_to(page, "e.tagName === 'SUMMARY'")
     page.keyboard.press("Enter")
     assert page.locator(".verdict details li").first.is_visible()
-    tab_to("e.classList.contains('panes')")
+    tab_to(page, "e.classList.contains('panes')")
     fitted = page.text_content(".zoom")
     page.keyboard.press("+")
     page.keyboard.press("ArrowRight")
     assert page.text_content(".zoom") != fitted
     page.keyboard.press("0")
     assert page.text_content(".zoom") == fitted
-    tab_to("e.type === 'range'")
+    tab_to(page, "e.type === 'range'")
     page.keyboard.press("ArrowLeft")
     assert page.text_content(".slider output") == "59%"
-    tab_to("e.textContent === 'Remove' && e.closest('#detail')")
+    tab_to(page, "e.textContent === 'Remove' && e.closest('#detail')")
     page.keyboard.press("Enter")
     page.wait_for_selector("#work", state="hidden")
     assert page.evaluate("() => document.activeElement.id") == "choose"
@@ -354,19 +274,6 @@ def test_nothing_overflows_and_all_text_can_be_read(
         assert all(contrast >= 4.5 for contrast in pairs), (selector, pairs)
     visit.context.close()
     assert visit.complaints == []
-
-
-CONTRASTS = """(selector) => {
-  const channel = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
-  const light = (c) => 0.2126 * channel(c[0]) + 0.7152 * channel(c[1]) + 0.0722 * channel(c[2]);
-  return [...document.querySelectorAll(selector)].filter((e) => e.offsetParent && e.textContent.trim()).map((e) => {
-    let ground = e;
-    while (numbers(getComputedStyle(ground).backgroundColor)[3] === 0) ground = ground.parentElement;
-    const [a, b] = [getComputedStyle(e).color, getComputedStyle(ground).backgroundColor].map((c) => light(numbers(c)));
-    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-  });
-}"""
 
 
 def test_a_token_is_asked_for_and_taken_from_the_address(browser: Any, localizer: Localizer, photo: Path) -> None:

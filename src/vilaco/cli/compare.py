@@ -21,7 +21,7 @@ def compare(
         None,
         "--out",
         "-o",
-        help="Write mask, difference, overlay and comparison.json into this folder.",
+        help="Write mask, difference, overlay, the original as it should look and comparison.json into this folder.",
         show_default=False,
     ),
     report: Path | None = typer.Option(
@@ -57,13 +57,9 @@ def compare(
         require_pdf()
     if out is not None:
         refuse_unwritable(out)
-    import cv2
-    import numpy as np
-
     from vilaco.compare.compare import compare as run
-    from vilaco.compare.compare import difference_picture, text_line
-    from vilaco.compare.report import overlay, render_comparison
-    from vilaco.images import encode_jpeg, encode_png
+    from vilaco.compare.report import render_comparison, save_comparison
+    from vilaco.compare.words import text_line
 
     try:
         found = run(suspect, original, max_pixels=max_pixels)
@@ -72,11 +68,7 @@ def compare(
         raise typer.Exit(console.EXIT_SOME_FAILED) from None
     typer.echo(found.row.model_dump_json() if as_json else text_line(found.row))
     if out is not None:
-        write_atomically(out / "mask.png", encode_png(found.mask.astype(np.uint8) * 255))
-        difference = cv2.cvtColor(difference_picture(found), cv2.COLOR_RGB2BGR)
-        write_atomically(out / "difference.png", cv2.imencode(".png", difference)[1].tobytes())
-        write_atomically(out / "overlay.jpg", encode_jpeg(overlay(found), 90))
-        write_atomically(out / "comparison.json", found.row.model_dump_json(indent=1).encode() + b"\n")
+        save_comparison(found, out)
         console.note(f"results in {out}")
     if report is not None:
         page = render_comparison(found)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
+from vilaco.errors import PART_IS_THERE
 from vilaco.names import one_line
 
 if TYPE_CHECKING:
@@ -42,8 +43,18 @@ def result(line: str, progress: "Progress") -> None:
         progress.console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
 
 
-def skipped(source: str, reason: str, code: str, progress: "Progress") -> None:
-    """One line on stderr, above the bar, for an image that could not be read."""
+def skipped(source: str, reason: str, code: str, progress: "Progress", *, judges_parts: bool = False) -> None:
+    """One line on stderr, above the bar, for an image that could not be read.
+
+    Args:
+        source: The image.
+        reason: Why.
+        code: The same in a word.
+        progress: The bar.
+        judges_parts: Whether the command has the option ``--accept-truncated``.
+    """
+    if judges_parts and reason.endswith(PART_IS_THERE):
+        reason += " (--accept-truncated judges it)"
     line = one_line(f"skipped: {source}: {reason} [{code}]")
     progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 

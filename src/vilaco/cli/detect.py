@@ -152,7 +152,7 @@ def detect(
         failures.append(error)
         if cases is not None:
             cases.fail(error)
-        console.skipped(error.source, error.reason, error.code, progress)
+        console.skipped(error.source, error.reason, error.code, progress, judges_parts=True)
 
     def pages_of(image: "FoundImage") -> Iterable[int | None]:
         if wanted != ALL_PAGES:

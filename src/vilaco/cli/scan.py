@@ -107,7 +107,7 @@ def scan(
                 already = f", {done:,} of them done before" if done else ""
                 progress.console.print(f"{images:,} photos{already}", highlight=False)
             elif row.error_code is not None:
-                console.skipped(row.path, row.error_reason or "", row.error_code, progress)
+                console.skipped(row.path, row.error_reason or "", row.error_code, progress, judges_parts=True)
 
         report = run.scan(
             source,

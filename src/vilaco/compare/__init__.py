@@ -5,6 +5,7 @@
 where the suspect differs from that.
 """
 
-from vilaco.compare.compare import Comparison, ComparisonRow, compare
+from vilaco.compare.compare import Comparison, compare, compare_photos
+from vilaco.compare.row import ComparisonRow
 
-__all__ = ["Comparison", "ComparisonRow", "compare"]
+__all__ = ["Comparison", "ComparisonRow", "compare", "compare_photos"]

@@ -15,6 +15,7 @@ MIN_DIFFERENCE = 6.0
 MIN_AREA = 80
 """Pixels: a square of 16 x 16 changed in full leaves 256."""
 _BINS = 12  # of detail
+_ENOUGH = 16_000_000  # pixels; of more, a part says what is usual
 _CLOSE = 9
 
 
@@ -32,24 +33,47 @@ def deviation(
         The mean difference in a window, in grey levels, and how many times the usual spread it lies above the usual
         difference of pixels with as much detail; both ``(H, W)``, 0 where nothing is known.
     """
-    ours, theirs = suspect.astype(np.float32), explained.astype(np.float32)
-    difference = cv2.blur(np.abs(ours - theirs).max(axis=2), (WINDOW, WINDOW))
-    grey = cv2.cvtColor(explained, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    detail = np.asarray(cv2.blur(np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 2.0)), (WINDOW, WINDOW)))
-    detail = np.asarray(cv2.dilate(detail, np.ones((WINDOW, WINDOW), np.uint8)))  # an edge a bit away misfits as well
-    inner = np.asarray(cv2.erode(valid.astype(np.uint8), np.ones((WINDOW, WINDOW), np.uint8), borderValue=1) > 0)
+    window = (WINDOW, WINDOW)
+    difference = np.asarray(cv2.boxFilter(largest_difference(suspect, explained), cv2.CV_32F, window), np.float32)
+    detail = _detail(explained)
+    inner = np.asarray(cv2.erode(valid.astype(np.uint8), np.ones(window, np.uint8), borderValue=1) > 0)
     if not inner.any():
         return np.zeros(valid.shape, np.float32), np.zeros(valid.shape, np.float32)
-    edges = np.unique(np.quantile(detail[inner], np.linspace(0, 1, _BINS + 1)[1:-1]))
-    bins = np.digitize(detail, edges)
+    step = max(1, int(np.sqrt(valid.size / _ENOUGH)))
+    sampled = slice(None, None, step), slice(None, None, step)
+    sample = inner[sampled] if inner[sampled].any() else inner
+    edges = np.unique(np.quantile(detail[sampled][sample], np.linspace(0, 1, _BINS + 1)[1:-1]))
+    bins = np.zeros(valid.shape, np.uint8)
+    for edge in edges:
+        bins += detail >= edge
     usual, spread = np.zeros(len(edges) + 1, np.float32), np.ones(len(edges) + 1, np.float32)
     for number in range(len(edges) + 1):
-        values = difference[inner & (bins == number)]
+        values = difference[sampled][sample & (bins[sampled] == number)]
         if len(values):
             usual[number] = np.median(values)
             spread[number] = max(0.5, 1.4826 * float(np.median(np.abs(values - usual[number]))))
-    above = (difference - usual[bins]) / spread[bins]
-    return np.where(inner, difference, 0).astype(np.float32), np.where(inner, above, 0).astype(np.float32)
+    above = difference - usual[bins]
+    above /= spread[bins]
+    difference[~inner] = above[~inner] = 0
+    return difference, above
+
+
+def largest_difference(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The largest difference of the three colours, ``(H, W)``, in grey levels.
+
+    Args:
+        first: RGB, ``(H, W, 3)``.
+        second: Likewise.
+    """
+    red, green, blue = cv2.split(cv2.absdiff(first, second))
+    return np.asarray(cv2.max(cv2.max(red, green), blue), np.uint8)
+
+
+def _detail(pixels: NDArray[np.uint8]) -> Floats:
+    """How much detail there is around each pixel, an edge a bit away included, for that misfits as well."""
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    fine = np.asarray(cv2.absdiff(grey, cv2.GaussianBlur(grey, (0, 0), 2.0)))
+    return np.asarray(cv2.dilate(cv2.blur(fine, (WINDOW, WINDOW)), np.ones((WINDOW, WINDOW), np.uint8)), np.float32)
 
 
 def changed_mask(difference: Floats, above: Floats) -> NDArray[np.bool_]:

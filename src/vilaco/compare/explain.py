@@ -1,14 +1,12 @@
 """What the whole picture went through: a curve for each colour, blur, a JPEG save; done to the original in turn."""
 
-import io
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from vilaco.compare.jpeg import JpegSave
 from vilaco.matching import Floats
 
 Pixels = NDArray[np.uint8]
@@ -37,34 +35,34 @@ class Explained:
     brightness: float
 
 
-def explain(
-    suspect: Pixels,
-    over: Pixels,
-    valid: NDArray[np.bool_],
-    tables: dict[int, list[int]] | None,
-    subsampling: int,
-) -> Explained:
+def explain(suspect: Pixels, over: Pixels, valid: NDArray[np.bool_], save: JpegSave | None) -> Explained:
     """Do to the original what was done to the whole suspect.
 
     Args:
         suspect: RGB, ``(H, W, 3)``.
         over: The original on its grid, likewise.
         valid: Where it reaches, ``(H, W)``.
-        tables: Quantisation tables of the suspect's own file, as Pillow has them, where that is a JPEG.
-        subsampling: Of its colours, as Pillow has it: 0 none, 1 for 4:2:2, 2 for 4:2:0.
+        save: The suspect's last save as JPEG, where there was one.
     """
     middle = _middle(valid.shape)
-    save = _saver(tables, subsampling)
-    misfits = {sigma: _misfit(suspect[middle], save(_blurred(over[middle], sigma)), valid[middle]) for sigma in BLURS}
+
+    def saved(pixels: Pixels) -> Pixels:
+        return pixels if save is None else save.apply(pixels)
+
+    misfits = {sigma: _misfit(suspect[middle], saved(_blurred(over[middle], sigma)), valid[middle]) for sigma in BLURS}
     best = min(BLURS, key=lambda sigma: misfits[sigma])
     blur = best if misfits[best] < _BETTER * misfits[0.0] else 0.0
-    pixels = _blurred(over, blur)
-    curves = fit_curves(pixels, suspect, valid)
-    channels = [cv2.LUT(pixels[..., c], np.clip(np.rint(curves[:, c]), 0, 255).astype(np.uint8)) for c in range(3)]
-    pixels = np.asarray(np.dstack(channels), np.uint8)
-    mean = float((pixels.astype(np.float32).mean(axis=2) - over.astype(np.float32).mean(axis=2))[valid].mean())
-    pixels = save(np.where(valid[..., None], pixels, suspect))
-    return Explained(pixels, curves, blur, mean)
+    plain = _blurred(over, blur)
+    curves = fit_curves(plain, suspect, valid)
+    pixels = _curved(plain, curves)
+
+    def left(pixels: Pixels) -> float:
+        return float(cv2.absdiff(suspect[middle], saved(pixels[middle]))[valid[middle]].mean())
+
+    if valid[middle].any() and left(plain) <= left(pixels):  # the save alone bends curves a bit
+        pixels, curves = plain, np.tile(np.arange(256, dtype=np.float32)[:, None], (1, 3))
+    brightness = _mean(pixels, valid) - _mean(over, valid)
+    return Explained(saved(np.where(valid[..., None], pixels, suspect)), curves, blur, brightness)
 
 
 def fit_curves(before: Pixels, after: Pixels, valid: NDArray[np.bool_]) -> Floats:
@@ -106,21 +104,17 @@ def fit_curves(before: Pixels, after: Pixels, valid: NDArray[np.bool_]) -> Float
     return np.clip(curves, 0, 255)
 
 
+def _curved(pixels: Pixels, curves: Floats) -> Pixels:
+    tables = np.clip(np.rint(curves), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.merge([cv2.LUT(pixels[..., c], tables[:, c]) for c in range(3)]), np.uint8)
+
+
 def _blurred(pixels: Pixels, sigma: float) -> Pixels:
     return pixels if sigma == 0.0 else np.asarray(cv2.GaussianBlur(pixels, (0, 0), sigma), np.uint8)
 
 
-def _saver(tables: dict[int, list[int]] | None, subsampling: int) -> Callable[[Pixels], Pixels]:
-    """A trip through a JPEG file with these tables; none where there are none."""
-
-    def save(pixels: Pixels) -> Pixels:
-        if tables is None:
-            return pixels
-        stream = io.BytesIO()
-        Image.fromarray(pixels).save(stream, "JPEG", qtables=tables, subsampling=subsampling)
-        return np.asarray(Image.open(stream).convert("RGB"), np.uint8)
-
-    return save
+def _mean(pixels: Pixels, valid: NDArray[np.bool_]) -> float:
+    return float(np.mean(cv2.mean(pixels, valid.view(np.uint8))[:3]))
 
 
 def _middle(size: tuple[int, ...]) -> tuple[slice, slice]:

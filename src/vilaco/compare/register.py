@@ -70,8 +70,8 @@ def _refined(
     """Measure the shift of tiles by phase correlation, and fit what they agree on."""
     height, width = suspect.shape[:2]
     side = min(_TILE, height, width)
-    ours = cv2.cvtColor(suspect, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    over = cv2.cvtColor(lay_over(original, matrix, (height, width)), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    ours = cv2.cvtColor(suspect, cv2.COLOR_RGB2GRAY)
+    over = cv2.cvtColor(lay_over(original, matrix, (height, width)), cv2.COLOR_RGB2GRAY)
     window = cv2.createHanningWindow((side, side), cv2.CV_32F)
     centres, moved = [], []
     for top in np.linspace(0, height - side, min(_TILES, 1 + height // side)).astype(int):
@@ -79,7 +79,7 @@ def _refined(
             part = slice(top, top + side), slice(left, left + side)
             if over[part].std() < 2.0 or ours[part].std() < 2.0:
                 continue
-            (x, y), response = cv2.phaseCorrelate(ours[part], over[part], window)
+            (x, y), response = cv2.phaseCorrelate(ours[part].astype(np.float32), over[part].astype(np.float32), window)
             if response > _MIN_RESPONSE and max(abs(x), abs(y)) < 8:
                 centre = np.array([left, top]) + (side - 1) / 2
                 centres.append(centre)

@@ -30,6 +30,8 @@ MAX_OVERLAP = 0.25
 """Intersection over union of the boxes of a repeat, from which on it is a pattern laid over itself."""
 DRAWN = 0.8
 """Share of a region near blank ground from which on it is lettering, lines or scales, which repeat by nature."""
+RECURRING = 5
+"""Pictures, copies of one counted once, from which on what lies in them all is taken for a logo, a header or a mark."""
 _MOST_REGIONS = 10
 _MOST_CORNERS = 40
 
@@ -67,6 +69,8 @@ class SharedRegion(BaseModel):
         overlap: Share of the smaller picture that the other covers.
         drawn: Share of what agrees that lies close to blank ground: lettering, lines, scales.
         origin: The same pixels, the same scene shot again, or cannot tell.
+        recurs: Pictures of the collection in which at least half of it lies, copies of one counted once; 0 until all
+            pairs are known.
         strength: How sure it is; what "strong" was worth on a benchmark is in the guide.
     """
 
@@ -87,6 +91,7 @@ class SharedRegion(BaseModel):
     overlap: float
     drawn: float
     origin: Origin
+    recurs: int = 0
     strength: Strength
 
 

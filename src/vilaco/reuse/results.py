@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,14 @@ from vilaco.files import write_atomically
 from vilaco.images import load_photo
 from vilaco.reuse.check import PairRow, pair_name
 from vilaco.reuse.describe import PictureRow, ReuseSettings
-from vilaco.reuse.finding import Finding, Kind, Origin, SharedRegion, Strength, rank
+from vilaco.reuse.finding import RECURRING, Finding, Kind, Origin, SharedRegion, Strength, rank
 from vilaco.reuse.pages import render_pair, render_summary
 from vilaco.reuse.store import PairStore
 from vilaco.scan.rows import read_parts
 from vilaco.scan.sources import Item, read_bytes
 
 PAIRS, PAIRS_TABLE, GROUPS, SUMMARY, REPORTS = "pairs.jsonl", "pairs.parquet", "groups.json", "summary.html", "reports"
+Box = tuple[int, int, int, int]
 SHOWN = 100
 """Pairs on the page, the surest first; each has a report."""
 _TABLE = pa.schema(
@@ -122,7 +123,49 @@ def find_pairs(
             by_digest.setdefault(described.sha256, []).append(path)
     for same in by_digest.values():
         found += _same_files(same, roles)
-    return sorted(found, key=lambda pair: (*_rank(pair), pair.first, pair.second))
+    return sorted(weigh_recurring(found), key=lambda pair: (*_rank(pair), pair.first, pair.second))
+
+
+def weigh_recurring(pairs: Sequence[Pair]) -> list[Pair]:
+    """Count in how many pictures each shared region lies; what lies in many is a logo or a header, and not strong.
+
+    A region lies in another picture as well if a region shared with that one covers at least half of its box. Copies of
+    one picture count once, for a film and a frame of it are no reason to doubt.
+
+    Args:
+        pairs: All that were found.
+
+    Returns:
+        The same pairs in the same order, with the counts.
+    """
+    originals = {path: group[0] for group in copy_groups(pairs) for path in group}
+    places: dict[str, list[tuple[Box, str]]] = {}
+    shared = [pair for pair in pairs if pair.kind == "shared region"]
+    for pair in shared:
+        for region in pair.regions:
+            places.setdefault(pair.first, []).append((region.first.box, originals.get(pair.second, pair.second)))
+            places.setdefault(pair.second, []).append((region.second.box, originals.get(pair.first, pair.first)))
+
+    def weighed(pair: Pair, region: SharedRegion) -> SharedRegion:
+        sides = ((pair.first, region.first.box), (pair.second, region.second.box))
+        counts = (len({other for place, other in places[path] if _covers(place, box)}) + 1 for path, box in sides)
+        recurs = max(counts)
+        strength = "moderate" if recurs >= RECURRING and region.strength == "strong" else region.strength
+        return region.model_copy(update={"recurs": recurs, "strength": strength})
+
+    def recounted(pair: Pair) -> Pair:
+        regions = sorted((weighed(pair, region) for region in pair.regions), key=rank)
+        best = {"strength": regions[0].strength, "origin": regions[0].origin}
+        return pair.model_copy(update={"regions": tuple(regions), **best})
+
+    return [recounted(pair) if pair.kind == "shared region" else pair for pair in pairs]
+
+
+def _covers(place: Box, box: Box) -> bool:
+    """Whether a box covers at least half of another."""
+    width = min(place[0] + place[2], box[0] + box[2]) - max(place[0], box[0])
+    height = min(place[1] + place[3], box[1] + box[3]) - max(place[1], box[1])
+    return 2 * max(0, width) * max(0, height) >= box[2] * box[3]
 
 
 def copy_groups(pairs: Iterable[Pair]) -> list[list[str]]:

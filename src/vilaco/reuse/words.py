@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vilaco.reuse.finding import DRAWN
+from vilaco.reuse.finding import DRAWN, RECURRING
 
 if TYPE_CHECKING:
     from vilaco.reuse.results import Pair
@@ -62,5 +62,10 @@ def put_in_words(pair: "Pair") -> Sentences:
     if region.drawn >= DRAWN:
         meaning.append(
             "It looks drawn: lettering, lines or blank ground, which repeat by nature. So it counts as weak."
+        )
+    if region.recurs >= RECURRING:
+        meaning.append(
+            f"It lies in {region.recurs} different pictures, as logos, page headers and marks do. So it does not count "
+            "as strong."
         )
     return Sentences(headline, tuple(meaning), _LIMITS)

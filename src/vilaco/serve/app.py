@@ -1,17 +1,15 @@
 """The application: routes of the API, and the page."""
 
 import asyncio
-import errno
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.openapi.utils import get_openapi
-from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
@@ -20,38 +18,19 @@ from vilaco.images import Photo
 from vilaco.localizer import Localizer
 from vilaco.report.views import ela_view, noise_view
 from vilaco.result import find_regions
+from vilaco.serve.entries import ComparisonEntry, Entry, Job, PhotoEntry
+from vilaco.serve.forms import PAIR_FORM, PHOTOS_FORM, pair_of, photos_of
 from vilaco.serve.gate import Gate
-from vilaco.serve.jobs import Entry, Job, Jobs, disk_problem, read_map
+from vilaco.serve.jobs import Jobs, read_map
 from vilaco.serve.metrics import Metrics
 from vilaco.serve.problems import Problem, ProblemError, declared, install_handlers
 from vilaco.serve.sandbox import Choice
 from vilaco.serve.settings import ServeSettings
 from vilaco.serve.wire import AboutAnswer, HealthAnswer, JobAnswer, RegionsAnswer
 
-_PHOTOS_FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["photos"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "photos": {
-                            "type": "array",
-                            "minItems": 1,
-                            "items": {"type": "string", "format": "binary"},
-                            "description": "Image files, one part each.",
-                        }
-                    },
-                }
-            }
-        },
-    }
-}
 _REFUSALS = (400, 401, 403, 408, 413, 415, 421, 422, 503, 507)
 _VIEW_REFUSALS = (401, 403, 404, 421, 422, 503)
+_HTML = "text/html; charset=utf-8"
 
 Threshold = Annotated[float, Query(ge=0, le=1, description="Map values above this count as tampered.")]
 
@@ -91,6 +70,7 @@ def create_app(localizer: Localizer, settings: ServeSettings | None = None) -> G
     install_handlers(app)
     _add_service_routes(app, jobs)
     _add_photo_routes(app, jobs)
+    _add_comparison_routes(app, jobs)
     _describe(app, with_token=settings.token is not None)
     app.mount("/", StaticFiles(directory=str(files("vilaco.serve") / "page"), html=True))
     return Gate(app, settings=settings, metrics=metrics, is_full=jobs.is_full)
@@ -128,31 +108,22 @@ def _add_service_routes(app: FastAPI, jobs: Jobs) -> None:
 
 def _add_photo_routes(app: FastAPI, jobs: Jobs) -> None:
     async def submitted(request: Request, page: Page = None, accept_truncated: AcceptTruncated = False) -> Job:
-        async with _photos(request, jobs.settings.max_photos) as photos:
+        async with photos_of(request, jobs.settings.max_photos) as photos:
             return await jobs.submit(photos, Choice(page, accept_truncated))
 
     Submitted = Annotated[Job, Depends(submitted)]
 
-    @app.post("/v1/detect", responses=declared(*_REFUSALS), openapi_extra=_PHOTOS_FORM)
+    @app.post("/v1/detect", responses=declared(*_REFUSALS), openapi_extra=PHOTOS_FORM)
     async def detect(request: Request, job: Submitted) -> JobAnswer:
         """Judge photos and wait for it.
 
         With several photos, each has its own result or problem. Where none could be judged, the answer is the first
         one's problem.
         """
-        try:
-            await _finished_or_gone(job, request)
-        except BaseException:
-            jobs.delete(job)
-            raise
-        problems = [entry.problem for entry in job.entries if entry.problem is not None]
-        if len(problems) == len(job.entries):
-            jobs.delete(job)
-            first = problems[0]
-            raise ProblemError(first.status, first.code, first.detail, photo=first.photo)
+        await _finished(jobs, job, request)
         return job.answer()
 
-    @app.post("/v1/jobs", status_code=202, responses=declared(*_REFUSALS), openapi_extra=_PHOTOS_FORM)
+    @app.post("/v1/jobs", status_code=202, responses=declared(*_REFUSALS), openapi_extra=PHOTOS_FORM)
     async def create_job(job: Submitted, response: Response) -> JobAnswer:
         """Hand in photos and return at once; ask for the job to see how far it is."""
         response.headers["Location"] = f"/v1/jobs/{job.id}"
@@ -172,50 +143,43 @@ def _add_photo_routes(app: FastAPI, jobs: Jobs) -> None:
     async def regions(photo_id: str, threshold: Threshold = 0.5) -> RegionsAnswer:
         """Regions at a threshold of your choice."""
 
-        def find(entry: Entry) -> RegionsAnswer:
+        def find(entry: PhotoEntry) -> RegionsAnswer:
             values = read_map(entry)
             return RegionsAnswer(threshold=threshold, regions=find_regions(values > threshold, values))
 
-        return await jobs.view(find, photo_id)
+        return await jobs.view(PhotoEntry, find, photo_id)
 
     @app.get("/v1/photos/{photo_id}/mask.png", **_file("image/png"))
     async def mask(photo_id: str, threshold: Threshold = 0.5) -> Response:
         """The mask at a threshold of your choice: 255 tampered, 0 not; at the photo's own size."""
-        return await jobs.view(lambda entry: _png(np.uint8(255) * (read_map(entry) > threshold)), photo_id)
+        return await jobs.view(PhotoEntry, lambda entry: _png(np.uint8(255) * (read_map(entry) > threshold)), photo_id)
 
     @app.get("/v1/photos/{photo_id}/map.png", **_file("image/png"))
     async def map_(photo_id: str) -> Response:
         """The localization map, 16 bits, 65535 for 1; at the photo's own size."""
-        return Response(
-            await jobs.view(lambda entry: entry.result_file("map.png").read_bytes(), photo_id), media_type="image/png"
-        )
+        return await _result(jobs, PhotoEntry, photo_id, "map.png", "image/png")
 
     @app.get("/v1/photos/{photo_id}/overlay.jpg", **_file("image/jpeg"))
     async def overlay(photo_id: str) -> Response:
         """The photo with heat where the map is high and the mask outlined."""
-        return Response(
-            await jobs.view(lambda entry: entry.result_file("overlay.jpg").read_bytes(), photo_id),
-            media_type="image/jpeg",
-        )
+        return await _result(jobs, PhotoEntry, photo_id, "overlay.jpg", "image/jpeg")
 
     @app.get("/v1/photos/{photo_id}/report.html", **_file("text/html"))
     async def report(photo_id: str) -> Response:
         """The report of one photo, a file that needs nothing beside it; to be saved, then opened."""
-        page = await jobs.view(lambda entry: entry.result_file("report.html").read_bytes(), photo_id)
-        headers = {"Content-Disposition": 'attachment; filename="report.html"'}
-        return Response(page, headers=headers, media_type="text/html; charset=utf-8")
+        return await _result(jobs, PhotoEntry, photo_id, "report.html", _HTML)
 
     async def picture(photo_id: str, draw: Callable[[Photo], np.ndarray]) -> Response:
-        def encode(entry: Entry) -> Response:
+        def encode(entry: PhotoEntry) -> Response:
             photo, _ = jobs.sandbox.read(entry.upload, entry.name, entry.choice)
-            return _png(cv2.cvtColor(draw(photo), cv2.COLOR_RGB2BGR))
+            return _rgb_png(draw(photo))
 
-        return await jobs.view(encode, photo_id)
+        return await jobs.view(PhotoEntry, encode, photo_id)
 
     @app.get("/v1/photos/{photo_id}/photo.png", **_file("image/png"))
     async def photo(photo_id: str) -> Response:
         """The photo's pixels as they were judged, upright, for file types that browsers do not show."""
-        return await picture(photo_id, lambda photo: photo.upright(photo.pixels))
+        return await picture(photo_id, _upright)
 
     @app.get("/v1/photos/{photo_id}/ela.png", **_file("image/png"))
     async def ela(photo_id: str) -> Response:
@@ -228,30 +192,87 @@ def _add_photo_routes(app: FastAPI, jobs: Jobs) -> None:
         return await picture(photo_id, lambda photo: noise_view(photo, photo.upright_size))
 
 
-@asynccontextmanager
-async def _photos(request: Request, most: int) -> AsyncIterator[list[tuple[str, BinaryIO]]]:
-    """Name and content of each file of a form; larger ones lie in nameless temporary files meanwhile.
+def _add_comparison_routes(app: FastAPI, jobs: Jobs) -> None:
+    async def submitted(request: Request) -> Job:
+        async with pair_of(request) as (suspect, original):
+            return await jobs.submit_pair(suspect, original)
+
+    Submitted = Annotated[Job, Depends(submitted)]
+
+    @app.post("/v1/compare", responses=declared(*_REFUSALS), openapi_extra=PAIR_FORM)
+    async def compare(request: Request, job: Submitted) -> JobAnswer:
+        """Find what of a photo its original does not explain, and wait for it."""
+        await _finished(jobs, job, request)
+        return job.answer()
+
+    @app.post("/v1/comparisons", status_code=202, responses=declared(*_REFUSALS), openapi_extra=PAIR_FORM)
+    async def create_comparison(job: Submitted, response: Response) -> JobAnswer:
+        """Hand in a photo and its original, and return at once; ask for the job to see how far it is."""
+        response.headers["Location"] = f"/v1/jobs/{job.id}"
+        return job.answer()
+
+    async def result(comparison_id: str, name: str, media_type: str) -> Response:
+        return await _result(jobs, ComparisonEntry, comparison_id, name, media_type)
+
+    @app.get("/v1/comparisons/{comparison_id}/suspect.png", **_file("image/png"))
+    async def suspect(comparison_id: str) -> Response:
+        """The suspect's pixels as they were compared, upright."""
+
+        def encode(entry: ComparisonEntry) -> Response:
+            return _rgb_png(_upright(jobs.sandbox.read(entry.upload, entry.name)[0]))
+
+        return await jobs.view(ComparisonEntry, encode, comparison_id)
+
+    @app.get("/v1/comparisons/{comparison_id}/explained.jpg", **_file("image/jpeg"))
+    async def explained(comparison_id: str) -> Response:
+        """The original as the suspect should look, at the suspect's size; 404 where they are not related."""
+        return await result(comparison_id, "explained.jpg", "image/jpeg")
+
+    @app.get("/v1/comparisons/{comparison_id}/difference.png", **_file("image/png"))
+    async def difference(comparison_id: str) -> Response:
+        """What is left between the two, four times as bright."""
+        return await result(comparison_id, "difference.png", "image/png")
+
+    @app.get("/v1/comparisons/{comparison_id}/mask.png", **_file("image/png"))
+    async def mask(comparison_id: str) -> Response:
+        """255 where the suspect is not explained, 0 elsewhere; at the suspect's size."""
+        return await result(comparison_id, "mask.png", "image/png")
+
+    @app.get("/v1/comparisons/{comparison_id}/overlay.jpg", **_file("image/jpeg"))
+    async def overlay(comparison_id: str) -> Response:
+        """The suspect with what is not explained tinted and outlined."""
+        return await result(comparison_id, "overlay.jpg", "image/jpeg")
+
+    @app.get("/v1/comparisons/{comparison_id}/report.html", **_file("text/html"))
+    async def report(comparison_id: str) -> Response:
+        """The report, a file that needs nothing beside it; to be saved, then opened."""
+        return await result(comparison_id, "report.html", _HTML)
+
+
+async def _result(jobs: Jobs, kind: type[Entry], id_: str, name: str, media_type: str) -> Response:
+    """One of the files that looking at a photo left; pages are to be saved, not opened."""
+    data = await jobs.view(kind, lambda entry: entry.result_file(name).read_bytes(), id_)
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'} if media_type == _HTML else None
+    return Response(data, headers=headers, media_type=media_type)
+
+
+async def _finished(jobs: Jobs, job: Job, request: Request) -> None:
+    """Wait until a job is done.
 
     Raises:
-        ProblemError: If the form is not one of photos.
+        HTTPException: If the client hangs up first; the job is deleted.
+        ProblemError: The first one, if nothing of it could be done; likewise.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "multipart/form-data":
-        raise ProblemError(415, "not_a_form", "send the photos as multipart/form-data, in parts called photos")
     try:
-        async with request.form(max_files=most + 1, max_fields=1) as form:
-            parts = form.multi_items()
-            if any(name != "photos" or not isinstance(part, UploadFile) for name, part in parts):
-                raise ProblemError(422, "not_a_file", "every part of the form has to be a file, and be called photos")
-            uploads = [(part.filename or "photo", part.file) for _, part in parts if isinstance(part, UploadFile)]
-            if not uploads:
-                raise ProblemError(422, "no_photos", "the form holds no photo")
-            if len(uploads) > most:
-                raise ProblemError(413, "too_many_photos", f"a request may have {most} photos")
-            yield uploads
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise disk_problem(error) from error
+        await _finished_or_gone(job, request)
+    except BaseException:
+        jobs.delete(job)
         raise
+    problems = [entry.problem for entry in job.entries if entry.problem is not None]
+    if len(problems) == len(job.entries):
+        jobs.delete(job)
+        first = problems[0]
+        raise ProblemError(first.status, first.code, first.detail, photo=first.photo)
 
 
 async def _finished_or_gone(job: Job, request: Request) -> None:
@@ -274,6 +295,14 @@ async def _finished_or_gone(job: Job, request: Request) -> None:
 async def _hung_up(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+def _upright(photo: Photo) -> np.ndarray:
+    return photo.upright(photo.pixels)
+
+
+def _rgb_png(pixels: np.ndarray) -> Response:
+    return _png(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
 
 
 def _png(pixels: np.ndarray) -> Response:

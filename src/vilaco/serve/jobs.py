@@ -11,17 +11,20 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import cv2
 import numpy as np
 
+from vilaco.compare import Comparison, compare_photos
+from vilaco.compare.report import render_comparison, save_comparison
+from vilaco.compare.words import put_in_words as put_comparison_in_words
 from vilaco.errors import ImageError, VilacoError
 from vilaco.evidence import Evidence
 from vilaco.evidence.credentials import trust_anchors
@@ -31,83 +34,21 @@ from vilaco.localizer import Localizer
 from vilaco.report.case import Case, Judge
 from vilaco.report.html import hints, render_case
 from vilaco.report.views import draw_views
-from vilaco.report.words import Words, put_in_words
-from vilaco.result import Result, ResultRow
+from vilaco.report.words import put_in_words
+from vilaco.result import Result
+from vilaco.serve.entries import ORIGINAL, STEM, UPLOAD, ComparisonEntry, Entry, Job, PhotoEntry
 from vilaco.serve.metrics import Metrics
 from vilaco.serve.problems import Problem, ProblemError, log_unexpected, problem
 from vilaco.serve.sandbox import Choice, Sandbox
 from vilaco.serve.settings import MIB, ServeSettings
-from vilaco.serve.wire import JobAnswer, PhotoAnswer, State
 
 _LONGEST_NAME = 200
 _SWEEP_SECONDS = 5.0
-UPLOAD, STEM = "upload", "photo"
-"""Names inside a photo's folder: the file as it came, and what its results share."""
+_PAIR = (UPLOAD, ORIGINAL)
+_GONE = "there is no such photo, or it was deleted"
 
 T = TypeVar("T")
-
-
-@dataclass(eq=False)
-class Entry:
-    """One photo and how far it is."""
-
-    id: str
-    name: str
-    folder: Path
-    sha256: str
-    size: int
-    choice: Choice
-    state: State = "waiting"
-    row: ResultRow | None = None
-    words: Words | None = None
-    evidence: Evidence | None = None
-    hints: tuple[str, ...] = ()
-    problem: Problem | None = None
-
-    @property
-    def upload(self) -> Path:
-        """The file as it came."""
-        return self.folder / UPLOAD
-
-    def result_file(self, ending: str) -> Path:
-        """One of the files that judging left: ``mask.png``, ``map.png``, ``overlay.jpg`` or ``report.html``."""
-        return self.folder / f"{STEM}.{ending}"
-
-    def answer(self) -> PhotoAnswer:
-        """As JSON."""
-        return PhotoAnswer(
-            id=self.id,
-            name=self.name,
-            sha256=self.sha256,
-            state=self.state,
-            result=self.row,
-            words=self.words,
-            evidence=self.evidence,
-            hints=self.hints,
-            problem=self.problem,
-        )
-
-
-@dataclass(eq=False)
-class Job:
-    """Photos that came together."""
-
-    id: str
-    entries: Sequence[Entry]
-    finished: asyncio.Event = field(default_factory=asyncio.Event)
-    finished_at: float = 0.0
-    expires_at: datetime | None = None
-
-    def answer(self) -> JobAnswer:
-        """As JSON."""
-        return JobAnswer(
-            id=self.id,
-            state="done" if self.finished.is_set() else "running",
-            finished=sum(entry.state in ("done", "failed") for entry in self.entries),
-            total=len(self.entries),
-            expires_at=self.expires_at,
-            photos=tuple(entry.answer() for entry in self.entries),
-        )
+E = TypeVar("E", bound=Entry)
 
 
 class Jobs:
@@ -132,7 +73,7 @@ class Jobs:
         self.judge = Judge.of(localizer)
         self._jobs: dict[str, Job] = {}
         self._entries: dict[str, Entry] = {}
-        self._queue: asyncio.Queue[tuple[Job, Entry]] = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[Job, PhotoEntry | ComparisonEntry]] = asyncio.Queue()
         self._unfinished = 0
         self._kept = 0
         self._reads = settings.at_once + 1  # the next photo is decoded while the model looks at one
@@ -166,7 +107,7 @@ class Jobs:
         return self._unfinished + more > self.settings.max_queue
 
     async def submit(self, files: Sequence[tuple[str, BinaryIO]], choice: Choice) -> Job:
-        """Take photos in.
+        """Take photos in to be judged.
 
         Args:
             files: Name as the caller gave it, and the content, read from its beginning.
@@ -175,17 +116,32 @@ class Jobs:
         Raises:
             ProblemError: 503 where the queue or the store is full, 507 where the disk is.
         """
-        if self.is_full(len(files)):
-            raise ProblemError(503, "queue_full", f"no place for {len(files)} more photos in the queue")
+        return await self._submit([partial(self._take_photo, name, content, choice) for name, content in files])
+
+    async def submit_pair(self, suspect: tuple[str, BinaryIO], original: tuple[str, BinaryIO]) -> Job:
+        """Take a photo and its original in to be compared; they count as one in the queue.
+
+        Args:
+            suspect: Name as the caller gave it, and the content, read from its beginning.
+            original: Likewise.
+
+        Raises:
+            ProblemError: As `submit`.
+        """
+        return await self._submit([partial(self._take_pair, suspect, original)])
+
+    async def _submit(self, takes: Sequence[Callable[[], PhotoEntry | ComparisonEntry]]) -> Job:
+        if self.is_full(len(takes)):
+            raise ProblemError(503, "queue_full", f"no place for {len(takes)} more photos in the queue")
         if self._kept > self.settings.max_kept_mb * MIB:
             raise ProblemError(503, "store_full", "too many photos are kept; older ones go soon")
-        self._count(len(files))
-        entries: list[Entry] = []
+        self._count(len(takes))
+        entries: list[PhotoEntry | ComparisonEntry] = []
         try:
-            for name, content in files:
-                entries.append(await self._in_thread(self._take, name, content, choice))
+            for take in takes:
+                entries.append(await self._in_thread(take))
         except BaseException as error:
-            self._count(-len(files))
+            self._count(-len(takes))
             for entry in entries:
                 shutil.rmtree(entry.folder, ignore_errors=True)
             if isinstance(error, OSError):
@@ -209,15 +165,19 @@ class Jobs:
             raise ProblemError(404, "no_such_job", "there is no such job, or it was deleted")
         return self._jobs[id_]
 
-    def entry(self, id_: str) -> Entry:
-        """A judged photo by its id.
+    def entry(self, kind: type[E], id_: str) -> E:
+        """A photo that was looked at, by its id.
+
+        Args:
+            kind: What was done to it.
+            id_: Of the photo or the comparison.
 
         Raises:
-            ProblemError: 404, also where it could not be judged or is not judged yet.
+            ProblemError: 404, also where it could not be looked at or is not yet.
         """
         entry = self._entries.get(id_)
-        if entry is None or entry.row is None:
-            raise ProblemError(404, "no_such_photo", "there is no such photo, or it was deleted, or is not judged yet")
+        if not isinstance(entry, kind) or entry.state != "done":
+            raise ProblemError(404, "no_such_photo", f"{_GONE}, or is not looked at yet")
         return entry
 
     def delete(self, job: Job) -> None:
@@ -230,42 +190,55 @@ class Jobs:
             if entry.state == "waiting":
                 self._finish(job, entry, problem(410, "deleted", "the job was deleted", photo=entry.name))
 
-    async def view(self, look: Callable[[Entry], T], id_: str) -> T:
-        """Something made from a judged photo's files, in a thread, a few at a time.
+    async def view(self, kind: type[E], look: Callable[[E], T], id_: str) -> T:
+        """Something made from the files of a photo that was looked at, in a thread, a few at a time.
+
+        Args:
+            kind: What was done to it.
+            look: Makes it.
+            id_: Of the photo or the comparison.
 
         Raises:
-            ProblemError: 404 where the photo is not there, or goes meanwhile.
+            ProblemError: 404 where it is not there, or goes meanwhile.
         """
-        entry = self.entry(id_)
+        entry = self.entry(kind, id_)
         async with self._view_free:
             try:
                 return await self._in_thread(look, entry)
             except FileNotFoundError:
-                raise ProblemError(404, "no_such_photo", "the photo was deleted") from None
+                raise ProblemError(404, "no_such_photo", f"{_GONE}, or has no such file") from None
             except ImageError as error:
                 if self._entries.get(id_) is entry:
                     raise ProblemError(503, error.code, error.reason, photo=entry.name) from error
-                raise ProblemError(404, "no_such_photo", "the photo was deleted") from None
+                raise ProblemError(404, "no_such_photo", _GONE) from None
 
     async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
-    def _take(self, name: str, content: BinaryIO, choice: Choice) -> Entry:
+    def _take_photo(self, name: str, content: BinaryIO, choice: Choice) -> PhotoEntry:
+        with self._new_folder() as folder:
+            sha256, size = _store(content, folder / UPLOAD)
         id_ = secrets.token_urlsafe(16)
+        return PhotoEntry(id=id_, name=shown_name(name), folder=folder, size=size, sha256=sha256, choice=choice)
+
+    def _take_pair(self, suspect: tuple[str, BinaryIO], original: tuple[str, BinaryIO]) -> ComparisonEntry:
+        with self._new_folder() as folder:
+            size = sum(
+                _store(file, folder / name)[1] for name, (_, file) in zip(_PAIR, (suspect, original), strict=True)
+            )
+        names = shown_name(suspect[0]), shown_name(original[0])
+        return ComparisonEntry(id=secrets.token_urlsafe(16), name=names[0], folder=folder, size=size, original=names[1])
+
+    @contextmanager
+    def _new_folder(self) -> Iterator[Path]:
+        """A private folder, which goes where it cannot be filled."""
         folder = self._folder / secrets.token_hex(16)
         folder.mkdir(mode=0o700)
-        digest, size = hashlib.sha256(), 0
         try:
-            with open(folder / UPLOAD, "xb") as file:
-                content.seek(0)
-                while chunk := content.read(MIB):
-                    file.write(chunk)
-                    digest.update(chunk)
-                    size += len(chunk)
+            yield folder
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return Entry(id_, shown_name(name), folder, digest.hexdigest(), size, choice)
 
     async def _work(self) -> None:
         while True:
@@ -274,42 +247,52 @@ class Jobs:
                 continue
             entry.state = "judging"
             started = time.perf_counter()
-            fault = await self._judge(entry)
+            fault = await self._look(entry)
             self.metrics.photo_seconds.observe(time.perf_counter() - started)
             self._finish(job, entry, fault)
             if job.id not in self._jobs:
                 self._remove(entry)
 
-    async def _judge(self, entry: Entry) -> Problem | None:
+    async def _look(self, entry: PhotoEntry | ComparisonEntry) -> Problem | None:
         try:
-            photo, evidence = await self._in_thread(self.sandbox.read, entry.upload, entry.name, entry.choice)
-            async with self._model_free:
-                result = await self._in_thread(self.localizer.predict, photo)
-            size = await self._in_thread(self._record, entry, photo, evidence, result)
+            await (self._judge(entry) if isinstance(entry, PhotoEntry) else self._compare(entry))
         except ImageError as error:
             status = 413 if error.code == "too_many_pixels" else 422
-            return problem(status, error.code, error.reason, photo=entry.name)
+            return problem(status, error.code, error.reason, photo=error.source)
         except VilacoError as error:  # a result that cannot be written
             cause = error.__cause__
             return disk_problem(cause, photo=entry.name).problem if isinstance(cause, OSError) else _our_fault(entry)
         except Exception:
             return _our_fault(entry)
+        size = sum(file.stat().st_size for file in entry.folder.iterdir())
         self._keep(size - entry.size)
         entry.size = size
         return None
 
-    def _record(self, entry: Entry, photo: Photo, evidence: Evidence, result: Result) -> int:
-        """Write the results beside the photo; how many bytes lie there then."""
+    async def _judge(self, entry: PhotoEntry) -> None:
+        photo, evidence = await self._in_thread(self.sandbox.read, entry.upload, entry.name, entry.choice)
+        async with self._model_free:
+            result = await self._in_thread(self.localizer.predict, photo)
+        await self._in_thread(self._record, entry, photo, evidence, result)
+
+    async def _compare(self, entry: ComparisonEntry) -> None:
+        photo, evidence = await self._in_thread(self.sandbox.read, entry.upload, entry.name)
+        source, _ = await self._in_thread(self.sandbox.read, entry.original_upload, entry.original)
+        async with self._model_free:
+            found = await self._in_thread(compare_photos, photo, source, evidence.jpeg)
+        await self._in_thread(_record_comparison, entry, found)
+
+    def _record(self, entry: PhotoEntry, photo: Photo, evidence: Evidence, result: Result) -> None:
+        """Write the results beside the photo."""
         row = result.to_row()
         case = Case(name=entry.name, row=row, judge=self.judge, evidence=evidence, views=draw_views(photo, result))
         result.save(entry.folder, STEM)
         write_atomically(entry.result_file("report.html"), render_case(case).encode())
         entry.evidence, entry.hints, entry.words, entry.row = evidence, hints(case), put_in_words(case), row
-        return sum(file.stat().st_size for file in entry.folder.iterdir())
 
-    def _finish(self, job: Job, entry: Entry, fault: Problem | None) -> None:
+    def _finish(self, job: Job, entry: PhotoEntry | ComparisonEntry, fault: Problem | None) -> None:
         entry.state, entry.problem = ("done", None) if fault is None else ("failed", fault)
-        self.metrics.photos.labels(entry.row.verdict if entry.row and fault is None else fault and fault.code).inc()
+        self.metrics.photos.labels(entry.outcome if fault is None else fault.code).inc()
         self._count(-1)
         if all(each.state in ("done", "failed") for each in job.entries):
             job.finished_at = time.monotonic()
@@ -342,6 +325,25 @@ class Jobs:
         self.metrics.kept.set(self._kept)
 
 
+def _record_comparison(entry: ComparisonEntry, found: Comparison) -> None:
+    """Write the results beside the two files."""
+    save_comparison(found, entry.folder)
+    write_atomically(entry.result_file("report.html"), render_comparison(found).encode())
+    entry.words, entry.row = put_comparison_in_words(found.row), found.row
+
+
+def _store(content: BinaryIO, file: Path) -> tuple[str, int]:
+    """Copy a file; SHA-256 and bytes."""
+    digest, size = hashlib.sha256(), 0
+    with open(file, "xb") as copy:
+        content.seek(0)
+        while chunk := content.read(MIB):
+            copy.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
+    return digest.hexdigest(), size
+
+
 def shown_name(name: str) -> str:
     r"""A caller's file name as text that is safe to show: no control characters, not too long.
 
@@ -353,7 +355,7 @@ def shown_name(name: str) -> str:
     return letters.strip() or "photo"
 
 
-def read_map(entry: Entry) -> np.ndarray:
+def read_map(entry: PhotoEntry) -> np.ndarray:
     """A judged photo's localization map as it was saved, (H, W) float32 in [0, 1], in steps of 1 / 65535."""
     levels = cv2.imdecode(np.frombuffer(entry.result_file("map.png").read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
     assert levels is not None  # our own file

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vilaco.compare.row import ComparisonRow
 from vilaco.evidence import Evidence
 from vilaco.report.words import Words
 from vilaco.result import Region, ResultRow
@@ -43,16 +44,39 @@ class PhotoAnswer(_Wire):
     problem: Problem | None = None
 
 
+class ComparisonAnswer(_Wire):
+    """A suspect beside its original.
+
+    Attributes:
+        id: Names the comparison under ``/v1/comparisons/``; who knows it can see both photos.
+        suspect: Name of the file in question as the caller gave it, without control characters.
+        original: Likewise of the other.
+        state: ``result`` is there when done, ``problem`` when failed.
+        result: As ``vilaco compare --json`` prints it; its paths are the names.
+        words: The same in words, and what it does not mean.
+        problem: Why they could not be compared.
+    """
+
+    id: str
+    suspect: str
+    original: str
+    state: State
+    result: ComparisonRow | None = None
+    words: Words | None = None
+    problem: Problem | None = None
+
+
 class JobAnswer(_Wire):
     """Photos sent together, and how far they are.
 
     Attributes:
         id: Names the job under ``/v1/jobs/``.
         state: ``"done"`` when nothing more will happen, failures included.
-        finished: Photos done or failed.
-        total: Photos sent.
+        finished: Photos or comparisons done or failed.
+        total: Of these, sent.
         expires_at: When photos and results are deleted, in UTC; not known before the job is done.
-        photos: In the order sent.
+        photos: To be judged, in the order sent.
+        comparisons: A suspect beside its original, where that is what was sent.
     """
 
     id: str
@@ -61,6 +85,7 @@ class JobAnswer(_Wire):
     total: int
     expires_at: datetime | None
     photos: tuple[PhotoAnswer, ...]
+    comparisons: tuple[ComparisonAnswer, ...] = ()
 
 
 class RegionsAnswer(_Wire):

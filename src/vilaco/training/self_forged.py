@@ -20,6 +20,7 @@ from vilaco.method.vilaco import ViLaCo
 from vilaco.training.callbacks import LAST
 from vilaco.training.loaders import PlannedBatches, make_loader, whole
 from vilaco.training.makers import Makers
+from vilaco.training.muon import MatrixMuon, is_matrix
 from vilaco.training.stage import StageConfig
 from vilaco.training.stage_pictures import StagePictures
 
@@ -90,8 +91,7 @@ class SelfForgedModule(L.LightningModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         """One step: forward and backward, clip, optimise, average."""
-        optimiser, schedule = self.optimizers(), self.lr_schedulers()
-        optimiser.zero_grad()  # type: ignore[union-attr]
+        self.model.zero_grad()
         measured = self._measured(batch)
         if self._threads is None:
             losses = self._losses(measured)
@@ -100,11 +100,19 @@ class SelfForgedModule(L.LightningModule):
         else:
             parts = self._backward_in_parts(measured, self._threads)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.stage.gradient_clip)
-        optimiser.step()  # type: ignore[union-attr]
-        schedule.step()  # type: ignore[union-attr]
+        self._optimise()
         self.average.update(self.model)
         for name, part in parts.items():
             self.log(f"loss/{name}", part, prog_bar=True)
+
+    def _optimise(self) -> None:
+        """Move the weights; the schedules follow."""
+        counted, *others = _listed(self.optimizers())
+        counted.step()  # Lightning counts the steps of what it wraps
+        for other in others:
+            other.optimizer.step()
+        for schedule in _listed(self.lr_schedulers()):
+            schedule.step()
 
     def _measured(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """A batch whose pictures are all measured: those made ahead are, the others (the first) come with a view."""
@@ -168,12 +176,20 @@ class SelfForgedModule(L.LightningModule):
         return output.localization_logits.float().sigmoid().cpu(), output.detection_scores.float().cpu()
 
     def configure_optimizers(self) -> Any:
-        """AdamW on everything but the frozen encoder; a way up, a plateau, and a linear way down."""
-        parameters = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        optimiser = torch.optim.AdamW(
-            parameters, lr=self.stage.learning_rate, weight_decay=self.stage.weight_decay, fused=True
-        )
-        return [optimiser], [torch.optim.lr_scheduler.LambdaLR(optimiser, self.stage.rate)]
+        """AdamW, beside Muon where the stage asks for it; a way up, a plateau, and a linear way down.
+
+        Everything but the frozen encoder learns.
+        """
+        weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+        rate, decay = self.stage.learning_rate, self.stage.weight_decay
+        matrices = [weight for weight in weights if is_matrix(weight)] if self.stage.optimiser == "muon" else []
+        chosen = set(map(id, matrices))
+        others = [weight for weight in weights if id(weight) not in chosen]
+        optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, lr=rate, weight_decay=decay, fused=True)]
+        if matrices:
+            optimisers.append(MatrixMuon(matrices, learning_rate=rate, weight_decay=decay))
+        schedules = [torch.optim.lr_scheduler.LambdaLR(optimiser, self.stage.rate) for optimiser in optimisers]
+        return optimisers, schedules
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Trainable weights only: a checkpoint never holds the encoder."""
@@ -190,6 +206,11 @@ class SelfForgedModule(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the average."""
         self.average.updates, self.average.weights = checkpoint["average"]["updates"], checkpoint["average"]["weights"]
+
+
+def _listed(one_or_more: Any) -> list[Any]:
+    """Lightning gives one optimiser, or one schedule, without a list around it."""
+    return one_or_more if isinstance(one_or_more, list) else [one_or_more]
 
 
 class SaveStage(L.Callback):

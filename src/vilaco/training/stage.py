@@ -1,5 +1,7 @@
 """Settings of the stages of a training in stages."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -9,6 +11,7 @@ class StageConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: int = Field(ge=1)
+    optimiser: Literal["adamw", "muon"] = "adamw"  # muon: for matrices and convolutions; AdamW moves the rest
     learning_rate: float = Field(1e-3, gt=0)
     warmup_steps: int = Field(100, ge=1)
     weight_decay: float = Field(0.01, ge=0)

@@ -57,14 +57,11 @@ export const getJson = async (path) => (await request(path)).json();
 export const getBlob = async (path) => (await request(path)).blob();
 export const remove = (path) => request(path, "DELETE");
 
-// XMLHttpRequest, because fetch does not tell how much has been sent.
-export function upload(file, name, { page, acceptTruncated }, onProgress) {
+// XMLHttpRequest, because fetch does not tell how much has been sent. Parts are [part, file, name].
+export function upload(path, parts, onProgress) {
   return new Promise((resolve, reject) => {
     const sending = new XMLHttpRequest();
-    const choice = new URLSearchParams();
-    if (page) choice.set("page", page);
-    if (acceptTruncated) choice.set("accept_truncated", "true");
-    sending.open("POST", choice.size ? `v1/jobs?${choice}` : "v1/jobs");
+    sending.open("POST", path);
     for (const [header, value] of Object.entries(authorization())) sending.setRequestHeader(header, value);
     sending.upload.addEventListener("progress", (event) => {
       if (event.lengthComputable) onProgress(event.loaded / event.total);
@@ -77,7 +74,7 @@ export function upload(file, name, { page, acceptTruncated }, onProgress) {
       reject(new Problem({ code: "unreachable", status: 0, detail: "The service cannot be reached." }, 0)),
     );
     const form = new FormData();
-    form.append("photos", file, name);
+    for (const part of parts) form.append(...part);
     sending.send(form);
   });
 }

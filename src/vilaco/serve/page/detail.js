@@ -3,9 +3,10 @@
 import { getBlob, getJson } from "./api.js";
 import { correct, labelOf } from "./corrections.js";
 import { evidenceSection } from "./evidence.js";
-import { $, el, percent, save, stem } from "./dom.js";
+import { $, el, stem } from "./dom.js";
 import { levelSliders } from "./levels.js";
 import { Magnifier } from "./magnifier.js";
+import { download, limits, pictureOf, showRegions, slider, zoomButtons } from "./parts.js";
 import { Viewer } from "./viewer.js";
 
 const CLASSES = { tampered: "tampered", authentic: "authentic", "cannot tell": "unsure" };
@@ -60,13 +61,14 @@ async function showAnswer(item, forget, again) {
   const regions = el("div", { className: "regions" });
   const notice = el("p", { className: "error", role: "alert" });
   const ours = viewer;
+  const picture = () => pictureOf(item.url, result, `v1/photos/${photo.id}/photo.png`);
   const magnifier = new Magnifier(
     result.width,
     result.height,
     async () => {
       const names = ["map", "ela", "noise"];
       const blobs = await Promise.all(names.map((name) => getBlob(`v1/photos/${photo.id}/${name}.png`)));
-      return Promise.all([ours.photo ?? pictureOf(item), ...blobs.map((blob) => createImageBitmap(blob))]);
+      return Promise.all([ours.photo ?? picture(), ...blobs.map((blob) => createImageBitmap(blob))]);
     },
     (box) => ours.setMagnified(box),
   );
@@ -90,11 +92,11 @@ async function showAnswer(item, forget, again) {
     downloads(photo, notice, forget),
   );
   viewer.setSideBySide(viewer.sideBySide);
-  showRegions(regions, result.regions, photo);
+  showRegionsOf(regions, result.regions, photo);
   try {
     const map = await getBlob(`v1/photos/${photo.id}/map.png`);
-    const picture = await pictureOf(item);
-    if (viewer === ours) await viewer.show(picture, map);
+    const shown = await picture();
+    if (viewer === ours) await viewer.show(shown, map);
   } catch (error) {
     notice.textContent = error.message;
   }
@@ -107,22 +109,6 @@ function pageChooser({ page, pages }, again) {
   return el("p", { className: "row" }, el("label", { className: "page" }, "Page ", chooser, ` of ${pages}`));
 }
 
-// The file itself where the browser shows its type as it was judged; else its pixels from the service.
-async function pictureOf(item) {
-  const { id, result } = item.photo;
-  if (result.notes.length) return pixelsOf(id);
-  const own = el("img", { src: item.url, alt: "" });
-  try {
-    await own.decode();
-    if (own.naturalWidth === result.width && own.naturalHeight === result.height) return own;
-  } catch {
-    // a type that browsers do not show
-  }
-  return pixelsOf(id);
-}
-
-const pixelsOf = async (id) => createImageBitmap(await getBlob(`v1/photos/${id}/photo.png`));
-
 function verdict({ result, words }) {
   return el(
     "section",
@@ -131,12 +117,7 @@ function verdict({ result, words }) {
     ...words.meaning.map((sentence) => el("p", { textContent: sentence })),
     result.notes.length ? el("p", { className: "notes", textContent: `Mind: ${result.notes.join("; ")}.` }) : null,
     result.is_blank ? null : scale(result),
-    el(
-      "details",
-      {},
-      el("summary", { textContent: "What this does not mean" }),
-      el("ul", {}, ...words.limits.map((sentence) => el("li", { textContent: sentence }))),
-    ),
+    limits(words.limits),
   );
 }
 
@@ -180,31 +161,8 @@ function answerButtons(photo, path) {
   return el("p", { className: "row answer", role: "group", "aria-label": question }, el("span", { textContent: question }), ...buttons);
 }
 
-function slider(label, value, onchange) {
-  const shownValue = el("output", { textContent: percent(value) });
-  const input = el("input", {
-    type: "range",
-    min: 0,
-    max: 100,
-    value: 100 * value,
-    oninput: () => {
-      shownValue.textContent = percent(input.value / 100);
-      onchange(input.value / 100);
-    },
-  });
-  return el("label", { className: "slider" }, el("span", { textContent: label }), input, shownValue);
-}
-
 function controls(photo, regions, notice) {
   const ours = viewer;
-  const zoom = el("output", { className: "zoom" });
-  ours.onview = (scale) => (zoom.textContent = percent(scale));
-  const button = (text, label, onclick) => el("button", { type: "button", textContent: text, "aria-label": label, title: label, onclick });
-  const both = el("button", { type: "button", textContent: "Side by side", "aria-pressed": String(ours.sideBySide) });
-  both.addEventListener("click", () => {
-    ours.setSideBySide(!ours.sideBySide);
-    both.setAttribute("aria-pressed", String(ours.sideBySide));
-  });
   let timer = 0;
   const threshold = (value) => {
     ours.setThreshold(value);
@@ -212,7 +170,7 @@ function controls(photo, regions, notice) {
     timer = setTimeout(async () => {
       try {
         const found = await getJson(`v1/photos/${photo.id}/regions?threshold=${value}`);
-        if (viewer === ours && ours.threshold === value) showRegions(regions, found.regions, photo);
+        if (viewer === ours && ours.threshold === value) showRegionsOf(regions, found.regions, photo);
       } catch (error) {
         notice.textContent = error.message;
       }
@@ -223,71 +181,24 @@ function controls(photo, regions, notice) {
     { className: "controls" },
     slider("Map over the photo", ours.opacity, (value) => ours.setOpacity(value)),
     slider("Threshold of the outline", photo.result.mask_threshold, threshold),
-    el(
-      "div",
-      { className: "row", role: "group", "aria-label": "Zoom" },
-      button("−", "Zoom out", () => ours.zoom(-1)),
-      zoom,
-      button("+", "Zoom in", () => ours.zoom(1)),
-      button("Fit", "Fit the whole photo", () => ours.fit()),
-      button("Pixels", "One pixel of the photo on one of the screen", () => ours.pixels()),
-      both,
-    ),
+    zoomButtons(ours),
   );
 }
 
-function showRegions(place, regions, { result }) {
-  const title = el("h3", { textContent: "Regions" });
-  if (!regions.length) {
-    place.replaceChildren(title, el("p", { className: "quiet", textContent: "Nothing on the map is above this threshold." }));
-    return;
-  }
-  const ours = viewer;
-  const area = result.width * result.height;
-  const rows = regions.map(({ box, area: pixels, mean_score: score }, i) =>
-    el(
-      "tr",
-      {},
-      el("th", { scope: "row" }, el("button", { type: "button", textContent: `Region ${i + 1}`, title: "Show this region", onclick: () => ours.look(box) })),
-      el("td", { textContent: percent(pixels / area) }),
-      el("td", { textContent: `${box[2]} × ${box[3]}` }),
-      el("td", { textContent: score.toFixed(2) }),
-    ),
-  );
-  place.replaceChildren(
-    title,
-    el(
-      "table",
-      {},
-      el("thead", {}, el("tr", {}, ...["", "of the photo", "pixels", "mean of the map"].map((text) => el("th", { scope: "col", textContent: text })))),
-      el("tbody", {}, ...rows),
-    ),
-  );
-}
+const showRegionsOf = (place, regions, { result }) =>
+  showRegions(place, regions, result, viewer, "mean of the map", "Nothing on the map is above this threshold.");
 
 function downloads(photo, notice, forget) {
   const ours = viewer;
-  const name = stem(photo.name);
-  const download = (text, path, ending, className = "") =>
-    el("button", {
-      type: "button",
-      className,
-      textContent: text,
-      onclick: async () => {
-        try {
-          save(await getBlob(`v1/photos/${photo.id}/${path()}`), `${name}.${ending}`);
-        } catch (error) {
-          notice.textContent = error.message;
-        }
-      },
-    });
+  const file = (text, path, ending, className = "") =>
+    download(text, () => `v1/photos/${photo.id}/${path()}`, `${stem(photo.name)}.${ending}`, notice, className);
   return el(
     "p",
     { className: "row downloads" },
-    download("Report", () => "report.html", "report.html", "primary"),
-    download("Mask", () => `mask.png?threshold=${ours.threshold}`, "mask.png"),
-    download("Map", () => "map.png", "map.png"),
-    download("Overlay", () => "overlay.jpg", "overlay.jpg"),
+    file("Report", () => "report.html", "report.html", "primary"),
+    file("Mask", () => `mask.png?threshold=${ours.threshold}`, "mask.png"),
+    file("Map", () => "map.png", "map.png"),
+    file("Overlay", () => "overlay.jpg", "overlay.jpg"),
     el("button", { type: "button", textContent: "Remove", onclick: forget }),
   );
 }

@@ -23,3 +23,7 @@ export const stem = (name) => name.split("/").pop().replace(/\.[^.]*$/, "") || "
 
 const percents = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
 export const percent = (share) => percents.format(share);
+
+export const megabytes = (bytes) => Number((bytes / 2 ** 20).toFixed(2));
+
+export const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));

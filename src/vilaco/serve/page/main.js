@@ -2,8 +2,11 @@
 
 import { getJson, remove, setToken, takeToken, upload } from "./api.js";
 import * as corrections from "./corrections.js";
+import * as comparing from "./comparing.js";
 import { closeDetail, showDetail } from "./detail.js";
-import { $, el } from "./dom.js";
+import { $, el, megabytes } from "./dom.js";
+import { receive } from "./incoming.js";
+import { isOpen } from "./tabs.js";
 
 const UPLOADS_AT_ONCE = 2;
 const POLL_MS = 700;
@@ -35,24 +38,24 @@ async function start({ entered = false } = {}) {
     return;
   }
   $("token-form").hidden = true;
-  $("drop").hidden = false;
+  $("tabs").hidden = $("drop").hidden = false;
   $("model").textContent = `Model ${about.model}`;
   $("limits").textContent =
     `JPEG, PNG, TIFF, WebP, HEIC and others, up to ${megabytes(about.max_body)} MB and ${about.max_pixels / 1e6} megapixels each. ` +
     `Deleted from the service after ${about.keep_minutes} minutes.`;
   corrections.show();
+  comparing.start(about, askForToken);
   next();
   poll();
 }
-
-const megabytes = (bytes) => Number((bytes / 2 ** 20).toFixed(2));
 
 // Until the token is there nothing more is sent or asked; photos on their way wait.
 function askForToken(message = "") {
   about = null;
   $("token-error").textContent = message;
   $("token-form").hidden = false;
-  $("drop").hidden = true;
+  $("tabs").hidden = $("drop").hidden = true;
+  comparing.pause();
   $("token").focus();
 }
 
@@ -73,43 +76,7 @@ $("files").addEventListener("change", () => {
   add([...$("files").files].map((file) => [file, file.webkitRelativePath || file.name]));
   $("files").value = "";
 });
-addEventListener("paste", (event) => {
-  const files = [...(event.clipboardData?.files ?? [])];
-  if (files.length) add(files.map((file) => [file, file.name]));
-});
-addEventListener("dragover", (event) => {
-  event.preventDefault();
-  document.body.classList.add("dragging");
-});
-addEventListener("dragleave", (event) => {
-  if (!event.relatedTarget) document.body.classList.remove("dragging");
-});
-addEventListener("drop", async (event) => {
-  event.preventDefault();
-  document.body.classList.remove("dragging");
-  const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-  const files = (await Promise.all(entries.map(filesOf))).flat();
-  if (files.length) add(files);
-  else if (event.dataTransfer.files.length) add([...event.dataTransfer.files].map((file) => [file, file.name]));
-  else say("That was no file. Save the picture first, then drop the file: addresses are not fetched.");
-});
-
-// Pairs of file and path; of what the browser cannot read, `null` and path.
-async function filesOf(entry) {
-  const path = entry.fullPath.replace(/^\//, "");
-  try {
-    if (entry.isFile) return [[await new Promise((resolve, reject) => entry.file(resolve, reject)), path]];
-    const reader = entry.createReader();
-    const found = [];
-    for (;;) {
-      const part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-      if (!part.length) return found;
-      for (const child of part) found.push(...(await filesOf(child)));
-    }
-  } catch {
-    return [[null, path]];
-  }
-}
+receive((files, target) => (isOpen("comparing") ? comparing.add(files, target) : add(files)), say);
 
 function add(files) {
   if (!about) return;
@@ -144,7 +111,7 @@ async function send(item) {
   item.state = "sending";
   refresh(item);
   try {
-    item.job = await upload(item.file, item.name, item.choice, (share) => {
+    item.job = await upload(jobsPath(item.choice), [["photos", item.file, item.name]], (share) => {
       item.sent = share;
       refresh(item);
     });
@@ -167,6 +134,13 @@ async function send(item) {
   }
   refresh(item);
   next();
+}
+
+function jobsPath({ page, acceptTruncated }) {
+  const choice = new URLSearchParams();
+  if (page) choice.set("page", page);
+  if (acceptTruncated) choice.set("accept_truncated", "true");
+  return choice.size ? `v1/jobs?${choice}` : "v1/jobs";
 }
 
 async function poll() {

@@ -11,7 +11,7 @@ const MAX_ZOOM = 32; // screen pixels for one of the photo
 const STEP = 1.25;
 
 export class Viewer {
-  constructor(width, height) {
+  constructor(width, height, marks = "map") {
     this.width = width;
     this.height = height;
     this.opacity = 0.6;
@@ -26,7 +26,7 @@ export class Viewer {
         className: "panes",
         tabIndex: 0,
         role: "group",
-        "aria-label": "Photo and map. Plus and minus zoom, arrow keys move, 0 fits, 1 shows single pixels.",
+        "aria-label": `Photo and ${marks}. Plus and minus zoom, arrow keys move, 0 fits, 1 shows single pixels.`,
         onkeydown: (event) => this.#key(event),
       },
       this.left,
@@ -34,7 +34,7 @@ export class Viewer {
     );
     this.element.style.setProperty("--aspect", `${width} / ${height}`);
     this.right.setAttribute("role", "img");
-    this.right.setAttribute("aria-label", "The photo under its map");
+    this.right.setAttribute("aria-label", `The photo under its ${marks}`);
     this.left.setAttribute("role", "img");
     this.left.setAttribute("aria-label", "The photo");
     for (const pane of [this.left, this.right]) {
@@ -78,6 +78,12 @@ export class Viewer {
     this.tint = canvas;
     this.setThreshold(this.threshold);
     this.fit();
+  }
+
+  // Another picture of the same size in the photo's place.
+  showInstead(picture) {
+    this.photo = picture;
+    this.draw();
   }
 
   setLevels(levels) {
