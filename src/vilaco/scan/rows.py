@@ -29,8 +29,8 @@ RowT = TypeVar("RowT", bound=BaseModel)
 class RowStore(Generic[RowT]):
     """A folder of rows, open for writing; a context manager.
 
-    A subclass says what the rows are: ``row_type``, a model with ``path`` and ``error_code``; ``schema``, the columns of
-    a part; ``settings_file``; ``noun``, what the folder is said to hold; and ``key``, the columns that tell items apart.
+    A subclass says what the rows are: ``row_type``, a model with ``path`` and ``error_code``; ``schema``, the columns
+    of a part; ``settings_file``; ``noun``, what the folder is said to hold; ``key``, the columns that tell items apart.
 
     Args:
         folder: New, empty, or of rows with the same settings.

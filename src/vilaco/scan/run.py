@@ -2,10 +2,11 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vilaco.errors import ConfigError, DataError, ImageError
@@ -77,7 +78,7 @@ def scan(
         max_pixels: Larger photos are refused.
         accept_truncated: Whether the rows that are there of files that end too early are judged.
         page: Which picture of files that hold several, from 1; the one that the file opens with if ``None``. With
-            :data:`~vilaco.images.ALL_PAGES` each has a row; those after the first are looked at once all first ones are.
+            :data:`~vilaco.images.ALL_PAGES` each has a row; all first ones are looked at before any other.
         trust_anchors: See :func:`vilaco.evidence.credentials.trust_anchors`.
         engine: ``"local"``, processes of this machine, or ``"ray"``, those of a Ray cluster.
         workers: How many images are judged at a time, each on one thread; one a core if ``None``.
@@ -113,42 +114,33 @@ def scan(
     with Store(out, settings, part_rows=part_rows) as store:
         if retry_failed:
             store.forget_failures()
-        images = 0
-
-        def judge(items: Iterable[Item], *, is_begin: bool) -> None:
-            nonlocal images
-            waiting = [item for item in items if not store.is_done(item)]
-            images = len(store.done) + len(waiting)
-            if is_begin:
-                tell(len(store.done), images, None)
-            if not waiting:
-                return
-            with start_engine(
-                engine,
-                Judge,
-                settings,
-                items=len(waiting),
-                workers=workers,
-                address=address,
-                time_limit=time_limit,
-            ) as pool:
-                for judged in pool.work(waiting):
-                    row = store.add(judged)
-                    tell(len(store.done), images, row)
-
-        interrupted = False
+        images, interrupted = len(items), False
         try:
-            judge(items.values(), is_begin=True)
-            if page == ALL_PAGES:
-                store.flush()
-                judge(_further_pages(out, items), is_begin=False)
+            for wave, waiting in enumerate(_waves(store, items, page)):
+                images = len(store.done) + len(waiting)
+                if wave == 0:
+                    tell(len(store.done), images, None)
+                if not waiting:
+                    continue
+                with start_engine(
+                    engine,
+                    Judge,
+                    settings,
+                    items=len(waiting),
+                    workers=workers,
+                    address=address,
+                    time_limit=time_limit,
+                ) as pool:
+                    for judged in pool.work(waiting):
+                        row = store.add(judged)
+                        tell(len(store.done), images, row)
         except KeyboardInterrupt:
             interrupted = True
         store.flush()
         if not interrupted:
             look = _Pictures(items, settings, workers, time_limit)
-            page = summary_page(out, settings, overlays=look.overlays, thumbnail=look.thumbnail)
-            write_atomically(out / SUMMARY, page.encode())
+            summary = summary_page(out, settings, overlays=look.overlays, thumbnail=look.thumbnail)
+            write_atomically(out / SUMMARY, summary.encode())
     rows = read_rows(out, "verdict", "notes", "error_code")
     return ScanReport(
         out=out,
@@ -161,12 +153,20 @@ def scan(
     )
 
 
-def _further_pages(out: Path, items: dict[str, Item]) -> Iterator[Item]:
-    """The pages after the first of files that hold several, by the rows of their first pages."""
-    for row in read_rows(out, "path", "page", "pages").to_pylist():
-        if row["page"] == 1 and row["path"] in items:
-            for number in range(2, 1 + (row["pages"] or 1)):
-                yield items[row["path"]]._replace(page=number)
+def _waves(store: Store, items: dict[str, Item], page: PageChoice) -> Iterator[list[Item]]:
+    """What is not done: one picture of each file; then, where all are wanted, those that the rows of these tell of."""
+    yield [item for item in items.values() if not store.is_done(item)]
+    if page == ALL_PAGES:
+        store.flush()
+        rows = read_rows(store.folder, "path", "page", "pages")
+        several = rows.filter((pc.field("page") == 1) & (pc.field("pages") > 1)).to_pylist()
+        further = (
+            items[row["path"]]._replace(page=number)
+            for row in several
+            if row["path"] in items
+            for number in range(2, row["pages"] + 1)
+        )
+        yield [item for item in further if not store.is_done(item)]
 
 
 def _settings(

@@ -13,8 +13,9 @@ r"""Where the rows of a scan are kept, so that it can be killed at any moment an
 **An image is done if and only if its row is in a part, or on a whole line of the journal that ends in a line end.** All
 else follows:
 
-- An image is given out only if it is not done (where every page of a file has a row, each page is); it is done from the moment its line is appended, in one write. Its
-  pictures are written before, under a name that depends on its bytes alone: whoever does it again writes the same.
+- An image (a page, where each page of a file has a row) is given out only if it is not done; it is done from the moment
+  its line is appended, in one write. Its pictures are written before, under a name that depends on its bytes and its
+  page alone: whoever does it again writes the same.
 - When the journal has `part_rows` rows, they become a part, written beside its name, synced and renamed; then the
   journal is emptied. A death between the two leaves rows in both places: on opening, the journal's rows that a part
   holds are dropped. A death before leaves the journal as it was.
