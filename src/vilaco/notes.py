@@ -35,7 +35,7 @@ class Noted(BaseModel):
 
         Example:
             >>> print(Noted.among([("a.jpg", ()), ("b.gif", ["page 1 of 3"]), ("c.gif", ["page 1 of 9"])]))
-            2 photos read otherwise than their files store them: one page of several (2); the first is b.gif
+            2 photos were read otherwise than stored: one page of several (2); the first is b.gif
         """
         noted = [(name, notes) for name, notes in photos if notes]
         if not noted:
@@ -45,5 +45,5 @@ class Noted(BaseModel):
 
     def __str__(self) -> str:
         kinds = ", ".join(f"{kind} ({count})" for kind, count in self.kinds.items())
-        many = f"{self.photos:,} photo{'' if self.photos == 1 else 's'}"
-        return f"{many} read otherwise than their files store them: {kinds}; the first is {self.first}"
+        what = "1 photo was" if self.photos == 1 else f"{self.photos:,} photos were"
+        return f"{what} read otherwise than stored: {kinds}; the first is {self.first}"
