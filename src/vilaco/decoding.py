@@ -45,7 +45,7 @@ from vilaco.cut_short import find_remains
 from vilaco.errors import PART_IS_THERE, ImageError
 from vilaco.jpeg_segments import SCAN, jpeg_segments
 from vilaco.names import as_text, is_url, one_line
-from vilaco.signatures import PREFIX, is_heif, is_tiff, raw_kind
+from vilaco.signatures import PREFIX, is_cut_webp, is_heif, is_tiff, raw_kind
 from vilaco.tiff_pages import read_pages, with_first
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "AVIF")
@@ -206,6 +206,9 @@ def open_page(
     except MemoryError as error:
         raise ImageError(name, "needs more memory than there is", code="out_of_memory") from error
     except Exception as error:  # Pillow's plugins let almost any type out of a broken file
+        if is_cut_webp(_start(stream), stream.seek(0, os.SEEK_END)):
+            reason = "the file ends too early, and of a WebP file no part can be judged"
+            raise ImageError(name, reason, code="truncated") from error
         raise _broken(name, error) from error
 
 

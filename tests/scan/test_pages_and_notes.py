@@ -82,7 +82,7 @@ def test_without_a_page_the_first_is_judged_and_said_to_be(
     out = tmp_path / "out"
     run = run_scan(source, "--out", out, "--model", exported_tiny_model)
     assert run.returncode == 0, run.stderr
-    assert "2 otherwise than stored (see notes)" in run.stderr
+    assert "2 with notes" in run.stderr
     pages = {row["path"]: (row["page"], row["pages"], row["notes"]) for row in rows_of(out)}
     assert pages == {
         "three.tif": (1, 3, ["page 1 of 3"]), "two.gif": (1, 2, ["page 1 of 2"]), "one.jpg": (1, 1, []),

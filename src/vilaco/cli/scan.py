@@ -132,7 +132,7 @@ def scan(
         typer.echo(report.model_dump_json())
     counts = [f"{sum(report.verdicts.values()):,} photos judged"]
     counts += [f"{count:,} {verdict}" for verdict, count in report.verdicts.items()]
-    counts += [f"{report.noted:,} otherwise than stored (see notes)"] if report.noted else []
+    counts += [f"{report.noted:,} with notes"] if report.noted else []
     counts += [f"{failures:,} skipped"] if failures else []
     console.note(", ".join(counts))
     if report.interrupted:

@@ -31,7 +31,7 @@ class ScanReport(BaseModel):
         images: In the source, or done before; pages, where each has a row.
         done: Of these.
         verdicts: How often each was said.
-        noted: How many were judged otherwise than their file stores them.
+        noted: How many have notes: they are blank, or were judged otherwise than their file stores them.
         failures: Images that could not be judged, by error code.
         interrupted: Whether Ctrl-C ended it; the same call goes on.
     """
