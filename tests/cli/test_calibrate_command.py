@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import typer
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from pictures import make_photo
@@ -63,12 +64,17 @@ def test_a_model_is_calibrated_checked_and_written(photos: Path, tiny_model: Pat
 @pytest.mark.usefixtures("fake")
 def test_a_broken_photo_is_named_and_gives_code_3(photos: Path, tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
+    frames = [Image.fromarray(make_photo(np.random.default_rng(seed), 96, 128)) for seed in (90, 91)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
     result = run(
         *(tiny_model, "--authentic", photos, "--authentic", tmp_path / "broken.png"),
-        *("--check", photos / "00.png", "--out", tmp_path / "out"),
+        *("--authentic", tmp_path / "moving.gif", "--check", tmp_path / "moving.gif", "--out", tmp_path / "out"),
     )
     assert result.exit_code == 3, result.output
     assert "broken.png" in result.stderr
+    noted = [line for line in result.stderr.splitlines() if "otherwise than stored" in line]
+    line = f"1 photo was read otherwise than stored: one page of several (1); the first is {tmp_path / 'moving.gif'}"
+    assert noted == [line, line]  # of those it is calibrated on, and of those it is checked on
     assert (tmp_path / "out/config.json").is_file()
 
 

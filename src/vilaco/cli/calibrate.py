@@ -58,6 +58,7 @@ def calibrate(
         progress=lambda pictures: console.track(pictures, "pictures"),
     )
     skipped = [f"{path}: {reason}" for path, reason in report.unreadable.items()]
+    noted = [report.noted] if report.noted else []
     calibration = report.calibration
     write_calibrated(find_model(model).folder, out, calibration)
     decision, cleared = calibration.thresholds()
@@ -76,6 +77,9 @@ def calibrate(
                 f"of {row.verdicts.total()} authentic photos"
             )
         skipped += map(str, checked.skipped)
+        noted += [checked.noted] if checked.noted else []
+    for photos_noted in noted:
+        console.note(str(photos_noted))
     for line in skipped:
         console.note(f"skipped: {line}")
     if skipped:

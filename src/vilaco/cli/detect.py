@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 
 RESULTS = "results.jsonl"
-ALL_PAGES: Literal["all"] = "all"
 _MAX_BATCH_BYTES = 3 * 32_000_000
 """Pixels of 32 megapixels: what is more than that is judged before more photos are decoded."""
 
@@ -100,7 +99,7 @@ def detect(
     """
     from vilaco.files import find_images, name_results, read_standard_input, refuse_unwritable, without_results
 
-    wanted = _wanted_page(page)
+    wanted = console.wanted_page(page)
     found = find_images([path for path in paths if path != "-"])
     if out is not None:
         refuse_unwritable(out)
@@ -111,7 +110,7 @@ def detect(
     from vilaco import report as reports
     from vilaco.errors import ImageError
     from vilaco.files import write_atomically
-    from vilaco.images import count_pages, load_photo
+    from vilaco.images import ALL_PAGES, count_pages, load_photo
     from vilaco.localizer import Localizer
     from vilaco.result import read_rows, saved_names
 
@@ -207,14 +206,3 @@ def detect(
         raise typer.Exit(console.EXIT_SOME_FAILED)
     if verdicts["tampered"] and fail_on is FailOn.tampered:
         raise typer.Exit(console.EXIT_FINDING)
-
-
-def _wanted_page(given: str | None) -> int | Literal["all"] | None:
-    """A page's number, `ALL_PAGES`, or ``None``."""
-    if given is None:
-        return None
-    if given == ALL_PAGES:
-        return ALL_PAGES
-    if given.isdecimal() and int(given) > 0:
-        return int(given)
-    raise typer.BadParameter(f"must be a number from 1 on, or {ALL_PAGES}; got {given!r}", param_hint="--page")

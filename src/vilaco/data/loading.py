@@ -20,11 +20,19 @@ CLEAN_VIEW = 0
 
 @dataclass(frozen=True, slots=True)
 class WeakRecord:
-    """An image and its label; ``sha256`` is of the file's bytes."""
+    """An image and its label.
+
+    Attributes:
+        path: The file.
+        label: 0 or 1.
+        sha256: Of the file's bytes.
+        notes: How the picture differs from what the file stores, a sentence each.
+    """
 
     path: Path
     label: int
     sha256: str
+    notes: tuple[str, ...] = ()
 
 
 class AugmentationConfig(BaseModel):
@@ -89,11 +97,12 @@ def weaken(
         if record.label is None:
             raise DataError(f"{record.path}: no label; training needs 0 (authentic) or 1 (tampered) for every image")
         try:
-            load_photo(record.path)
+            notes = load_photo(record.path).notes
         except ImageError as error:
             errors.append(error)
         else:
-            usable.append(WeakRecord(record.path, record.label, hashlib.sha256(record.path.read_bytes()).hexdigest()))
+            sha256 = hashlib.sha256(record.path.read_bytes()).hexdigest()
+            usable.append(WeakRecord(record.path, record.label, sha256, notes))
         progress()
     return usable, errors
 

@@ -5,7 +5,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +25,7 @@ from vilaco.data.verify_report import (
 )
 from vilaco.errors import DataError, ImageError
 from vilaco.images import load_mask, load_photo, mask_is_binary
+from vilaco.notes import Noted
 
 MaskStatus = Literal["good", "unreadable", "size_differs", "all_zero", "contradicts_label"]
 
@@ -52,6 +53,7 @@ class _Looked:
 
     sha256: str | None
     image_fault: str | None
+    notes: tuple[str, ...] = ()
     mask_status: MaskStatus | None = None
     mask_reason: str = ""
     not_binary: bool = False
@@ -123,17 +125,17 @@ def _look(record: Record) -> _Looked:
         return _look_at_mask(record, None, _Looked(None, error.strerror or str(error)))
     sha256 = hashlib.sha256(data).hexdigest()
     try:
-        size = load_photo(data).upright_size
+        photo = load_photo(data)
     except ImageError as error:
         return _look_at_mask(record, None, _Looked(sha256, error.reason))
-    return _look_at_mask(record, size, _Looked(sha256, None))
+    return _look_at_mask(record, photo.upright_size, _Looked(sha256, None, photo.notes))
 
 
 def _look_at_mask(record: Record, size: tuple[int, int] | None, image: _Looked) -> _Looked:
     """Add the mask's status; ``size`` is the image's (height, width), ``None`` if it cannot be read."""
 
     def result(status: MaskStatus, reason: str = "", *, not_binary: bool = False) -> _Looked:
-        return _Looked(image.sha256, image.image_fault, status, reason, not_binary)
+        return replace(image, mask_status=status, mask_reason=reason, not_binary=not_binary)
 
     if record.mask is None:
         return image
@@ -183,6 +185,7 @@ def _split_report(split: DataSplit, looked: Sequence[_Looked], policy: MaskSizeP
         scenes=len({record.group for record in split.records if record.group is not None}),
         without_scene=sum(record.group is None for record in split.records),
         files_not_used=_files_not_used(split),
+        noted=Noted.among((record.path, look.notes) for record, look in zip(split.records, looked, strict=True)),
         known=list(KNOWN_COUNTS.get(split.format, ())),
     )
 

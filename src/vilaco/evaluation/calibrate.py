@@ -27,6 +27,7 @@ from vilaco.evaluation.metrics import Bools, Floats
 from vilaco.files import refuse_filled, write_atomically
 from vilaco.images import load_photo
 from vilaco.localizer import Localizer
+from vilaco.notes import Noted
 from vilaco.result import strongest_region
 
 MAP_SHIFTS = np.linspace(-MAX_MAP_SHIFT, MAX_MAP_SHIFT, 129)
@@ -42,12 +43,14 @@ class CalibrationReport:
         pixel_f1_raw: Mean per-image F1 of the raw maps on the forgeries at 0.5, in [0, 1].
         pixel_f1: The same of the calibrated maps; the shift was chosen on these forgeries.
         unreadable: Photo to the reason why it was skipped.
+        noted: Photos that were read otherwise than their files store them; ``None`` where there is none.
     """
 
     calibration: Calibration
     pixel_f1_raw: float
     pixel_f1: float
     unreadable: Mapping[Path, str]
+    noted: Noted | None
 
 
 def calibrate(
@@ -124,6 +127,7 @@ def calibrate(
         pixel_f1_raw=float(mean_f1[MAP_SHIFTS == 0][0]),
         pixel_f1=float(mean_f1.max()),
         unreadable=unreadable,
+        noted=Noted.among((pool.paths[index], notes) for index, notes in sorted(pool.notes.items())),
     )
 
 

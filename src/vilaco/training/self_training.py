@@ -49,6 +49,7 @@ from vilaco.training.run import (
     check_same_images,
     images_sha256,
     is_first_process,
+    noted_among,
     prepare_folder,
     read_images,
     read_photos,
@@ -175,6 +176,7 @@ def train_by_forging(
         keep, held_out = split_held_out(records, usable, share=settings.validation_share, seed=settings.seed)
     readable, unreadable = read_photos(photos, progress)
     skipped += unreadable
+    noted = noted_among([*usable, *readable])
     forged_from, calibrating = split_photos(readable, share=settings.validation_share, seed=settings.seed)
     facts = _facts(recipe, keep, held_out, skipped, forged_from, calibrating, start_from)
     if resume:
@@ -234,12 +236,12 @@ def train_by_forging(
             callbacks=[*shown, SaveStage(folder, {**facts, "stage": number})],
         )
         if interrupted:
-            return TrainingSummary(out / "model", None, None, skipped, interrupted=True)
+            return TrainingSummary(out / "model", None, None, skipped, noted, interrupted=True)
         previous = folder / "model"
     assert previous is not None
     validation_auc = None
     if not first:
-        return TrainingSummary(out / "model", None, validation_auc, skipped, interrupted=False)
+        return TrainingSummary(out / "model", None, validation_auc, skipped, noted, interrupted=False)
     localizer = Localizer(TorchRuntime.load(previous, encoder=encoder), name="trained")
     if held_out:
         validation_auc = _held_out_auc(localizer, held_out, progress)
@@ -248,7 +250,7 @@ def train_by_forging(
     unseen = unlike([*calibrating, *own_calibrating], forged)
     _write_model(localizer, previous, out / "model", [photo.path.absolute() for photo in unseen], seed=settings.seed)
     write_json(out / RUN_FILE, {**facts, "seconds": round(time.monotonic() - started, 1), "resumed": resume})
-    return TrainingSummary(out / "model", None, validation_auc, skipped, interrupted=False)
+    return TrainingSummary(out / "model", None, validation_auc, skipped, noted, interrupted=False)
 
 
 def split_photos(photos: Sequence[WeakRecord], *, share: float, seed: int) -> tuple[list[WeakRecord], list[WeakRecord]]:
