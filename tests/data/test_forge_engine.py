@@ -3,13 +3,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from vilaco.data.forge import ForgeConfig, PhotoPool, make_example
 from vilaco.data.forge.engine import MIN_CHANGED, OPERATIONS, forge
-from vilaco.data.forge.history import EDITS, Edit, Webp, apply_edit, draw_history
+from vilaco.data.forge.history import EDITS, METHODS, Edit, Modern, apply_edit, draw_history
 from vilaco.data.forge.photos import draw_view
-from vilaco.data.forge.removal import heal
-from vilaco.data.forge.shapes import Frame, random_shape
+from vilaco.data.forge.redraw import Autoencoder, _decoder, _encoder
+from vilaco.data.forge.removal import brush, heal
+from vilaco.data.forge.retouch import METHODS as RETOUCHES
+from vilaco.data.forge.retouch import retouch
+from vilaco.data.forge.shapes import Frame, Shape, random_shape
 from vilaco.data.forge.transplant import transplant
 from vilaco.errors import DataError
 
@@ -29,7 +33,14 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> PhotoPool:
         cv2.circle(soft, (int(rng.integers(width)), int(rng.integers(height))), 40, (30, 60, 200), -1)
         noisy = soft + rng.normal(0, 4, soft.shape)
         cv2.imwrite(str(folder / f"{index:02d}.png"), np.clip(noisy, 0, 255).astype(np.uint8))
-    return PhotoPool(sorted(folder.iterdir()))
+    return PhotoPool(sorted(folder.iterdir()), autoencoder=untrained())
+
+
+def untrained() -> Autoencoder:
+    """The network of a tiny autoencoder with random weights: what it draws is noise."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Autoencoder(_encoder(4, with_norms=True), _decoder(4, with_norms=True))
 
 
 def only(operation: str) -> dict[str, float]:
@@ -38,7 +49,7 @@ def only(operation: str) -> dict[str, float]:
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_outside_the_mask_the_host_is_untouched_and_inside_it_is_not(photos: PhotoPool, operation: str):
-    weights = only(operation) | ({"retouch": 1e-9} if operation == "splice" else {})
+    weights = only(operation) | ({"retouch": 1e-9} if operation in ("splice", "redraw") else {})
     config = ForgeConfig(**weights)
     for seed in range(12):
         rng = np.random.default_rng(seed)
@@ -189,15 +200,68 @@ def test_settings_out_of_range_are_refused():
         ForgeConfig(copy_move=0, removal=0, retouch=0, text=0)
 
 
-def test_a_save_as_webp_is_part_of_the_history_and_of_the_pixels(photos: PhotoPool):
-    config = ForgeConfig(webp_share=1.0, **PLAIN)
+@pytest.mark.parametrize("form", ["webp", "avif"])
+def test_a_save_of_another_form_is_part_of_the_history_and_of_the_pixels(photos: PhotoPool, form: str):
+    config = ForgeConfig(**{f"{form}_share": 1.0}, **PLAIN)
     example = make_example(photos, np.random.default_rng(0), config, host=1, label=0)
-    saves = [step for step in example.history if step.startswith("web webp ")]
+    saves = [step for step in example.history if step.startswith(f"web {form} ")]
     assert len(saves) == 1
     plain = make_example(photos, np.random.default_rng(0), ForgeConfig(**PLAIN), host=1, label=0)
-    saved = Webp(int(saves[0].split()[-1])).save(plain.pixels)
+    saved = Modern(form, int(saves[0].split()[-1])).save(plain.pixels)
     np.testing.assert_array_equal(example.pixels, saved)
     assert 0.5 < np.abs(saved.astype(int) - plain.pixels).mean() < 10
+
+
+@pytest.mark.parametrize("size", [None, (96, 144)])
+def test_what_is_passed_on_is_scaled_and_saved_again(photos: PhotoPool, size: tuple[int, int] | None):
+    config = ForgeConfig(**(PLAIN | {"size": size, "passed_on_share": 1.0, "resize_share": 1.0, "web_save_share": 1.0}))
+    kinds = set()
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        history = draw_history((200, 300), rng, config)
+        assert history.size == size or size is None
+        assert history.passed_on is not None
+        pixels = rng.integers(0, 256, (*history.canvas, 3), dtype=np.uint8)
+        published = cv2.resize(pixels, history.published_size[::-1], interpolation=METHODS[history.method])
+        again = history.web_save.save(published if history.canvas != history.published_size else pixels)
+        if history.published_size != history.size:
+            again = cv2.resize(again, history.size[::-1], interpolation=METHODS[history.passed_on.method])
+        if history.passed_on.save is not None:
+            assert history.passed_on.save.subsampling == "4:2:0"
+            again = history.passed_on.save.save(again)
+        encoded, _ = history.publish(pixels)
+        np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB), again)
+        kinds.add((history.passed_on.save is None, np.sign(history.size[0] - history.published_size[0])))
+        last = [step for step in history.steps() if not step.startswith("final")][-1]
+        assert last.startswith("screenshot" if history.passed_on.save is None else "messenger jpeg ")
+    assert kinds == {(shot, change) for shot in (False, True) for change in (-1, 0, 1)}
+
+
+def test_a_clone_brush_paints_with_what_lies_outside():
+    rng = np.random.default_rng(0)
+    host = rng.integers(0, 120, (120, 160, 3), dtype=np.uint8)
+    region = np.zeros((40, 50), bool)
+    region[10:30, 10:40] = True
+    host[40:60, 60:90] = 255
+    filled = brush(host, region, (30, 50), Frame(0, 0, 120, 160), rng)
+    assert filled is not None
+    assert filled[region].max() < 120
+    assert filled[region].std() > 5
+    assert brush(host[30:70, 50:100], region, (0, 0), Frame(0, 0, 40, 50), rng) is None
+
+
+@pytest.mark.parametrize("method", RETOUCHES)
+def test_retouches_change_their_region_and_are_no_stranger_than_a_photo(photos: PhotoPool, method: str):
+    host = photos.pixels(0)
+    shape = Shape(np.ones((60, 80), bool), 20, 30, "rectangle")
+    box = host[20:80, 30:110].astype(int)
+    for seed in range(6):
+        patch, named = retouch(host, shape, np.random.default_rng(seed), ForgeConfig(soft_edge_share=0), method=method)
+        assert (named, patch.pixels.shape, patch.pixels.dtype) == (method, box.shape, np.uint8)
+        difference = np.abs(patch.pixels.astype(int) - box)
+        assert 0.3 < difference.mean() < 70
+        if method == "warp":
+            assert difference[[0, -1]].max() == difference[:, [0, -1]].max() == 0
 
 
 def test_some_pictures_are_forged_more_than_once(photos: PhotoPool):

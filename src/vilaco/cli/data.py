@@ -161,6 +161,11 @@ def forge(
     segments: list[Path] = typer.Option(
         [], help="Folder of segmentations to take shapes from: BSDS500's .mat, class maps as .mat or .png. Repeatable."
     ),
+    autoencoder: Path | None = typer.Option(
+        None,
+        help="Folder of a tiny autoencoder (TAESD), which re-draws regions as image generators do; needs PyTorch.",
+        show_default=False,
+    ),
     tampered_share: float | None = typer.Option(None, help="Share of forgeries; half by default."),
     size: str | None = typer.Option(None, help="Size of every picture, WIDTHxHEIGHT, e.g. 384x256."),
     workers: int | None = typer.Option(None, min=1, help="Processes; one a core by default."),
@@ -175,12 +180,16 @@ def forge(
         vilaco data forge photos/ --out forged -n 500 --seed 7
 
         vilaco data forge bsds500/images --segments bsds500/segments --out forged --size 384x256
+
+        vilaco data forge photos/ --autoencoder taesd/ --out forged
     """
     import json
 
     from vilaco.data.forge import forge_dataset
     from vilaco.files import find_images
 
+    if autoencoder is not None:
+        console.require("train", "torch")
     console.tell_segmentations(segments)
     found = [image.path for image in find_images(photos)]
     pixels = _height_width(size)
@@ -192,6 +201,7 @@ def forge(
             count=count,
             seed=seed,
             segments=segments,
+            autoencoder=autoencoder,
             tampered_share=tampered_share,
             size=pixels,
             workers=workers,

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vilaco.data.forge import ForgeConfig, PhotoPool, make_example
 from vilaco.data.forge.config import Share, Weight
+from vilaco.data.forge.photos import load_autoencoder
 from vilaco.data.loading import WeakRecord
 from vilaco.data.records import AUTHENTIC, TAMPERED
 from vilaco.images import load_photo, resave_jpeg, resize_pixels
@@ -43,7 +44,9 @@ class StreamForgeConfig(ForgeConfig):
     small_share: Share = 0.2
     max_area: Share = 0.4
     more_edits_share: Share = 0.1
-    webp_share: Share = 0.08
+    webp_share: Share = 0.06
+    avif_share: Share = 0.04
+    passed_on_share: Share = 0.2
 
     @model_validator(mode="after")
     def _of_the_batch(self) -> Self:
@@ -116,6 +119,7 @@ class ForgedPictures:
         config: See :class:`StreamConfig`.
         seed: Fixes everything together with a batch's number.
         segments: Folders with segmentations of the photos, if any.
+        autoencoder: Folder of one that re-draws regions, if any.
         weights: How often each photo is a host, like ``photos``; alike if ``None``.
     """
 
@@ -126,12 +130,14 @@ class ForgedPictures:
         config: StreamConfig,
         seed: int,
         segments: Sequence[Path] = (),
+        autoencoder: Path | None = None,
         weights: Sequence[float] | None = None,
     ) -> None:
         self.config, self.seed = config, seed
         self.photos = PhotoPool(
             photos,
             segments=segments,
+            autoencoder=load_autoencoder(autoencoder),
             group_size=32,
             max_side=config.forge.max_side,
             cache_bytes=DECODED_BYTES,

@@ -25,7 +25,7 @@ from vilaco.data.forge.photos import has_segments
 from vilaco.data.forging import StreamConfig
 from vilaco.data.pool import PoolPhoto, find_photo, read_pool
 from vilaco.encoders import load_encoder
-from vilaco.errors import ConfigError
+from vilaco.errors import ConfigError, DataError
 from vilaco.files import write_atomically
 from vilaco.method.checkpoint import CONFIG, save_checkpoint
 from vilaco.method.methods import field_name
@@ -66,6 +66,7 @@ class Course(BaseModel):
     sources: dict[str, float] = {}  # how often a host comes from each source of the pool; the photos' number if empty
     terms: tuple[str, ...] = ()  # take only photos under these terms; any if empty
     segments: tuple[str, ...] = ()  # folders of segmentations below one of the roots
+    autoencoder: str | None = None  # likewise, of one that re-draws regions
     stream: StreamConfig = StreamConfig()
     objective: SelfForgedObjectiveConfig = SelfForgedObjectiveConfig()
     stage: StageConfig
@@ -296,8 +297,18 @@ def _source(
         view_size=course.model.image_size,
         kinds=course.model.residuals.kinds,
         segments=tuple(folder for folder in folders if has_segments(paths, folder)),
+        autoencoder=_autoencoder(course, roots),
         weights=weights,
     )
+
+
+def _autoencoder(course: Course, roots: Sequence[Path]) -> Path | None:
+    if course.autoencoder is None:
+        return None
+    found = [folder for root in roots if (folder := root / course.autoencoder).is_dir()]
+    if not found:
+        raise DataError(f"{course.autoencoder}: this folder of the course's autoencoder lies below none of the roots")
+    return found[0]
 
 
 def _make_validation(course: Course, source: PictureSource, folder: Path, progress: Progress) -> BatchStore:

@@ -40,6 +40,7 @@ class PictureSource:
         view_size: Side of its view, in pixels.
         kinds: Of the block measurements.
         segments: Folders of segmentations.
+        autoencoder: Folder of one that re-draws regions.
         weights: How often each photo is a host.
     """
 
@@ -51,12 +52,18 @@ class PictureSource:
     view_size: int
     kinds: tuple[ResidualKind, ...]
     segments: tuple[Path, ...] = ()
+    autoencoder: Path | None = None
     weights: tuple[float, ...] | None = None
 
     def forge(self) -> ForgedPictures:
         """What makes the batches."""
         return ForgedPictures(
-            self.photos, config=self.config, seed=self.seed, segments=self.segments, weights=self.weights
+            self.photos,
+            config=self.config,
+            seed=self.seed,
+            segments=self.segments,
+            autoencoder=self.autoencoder,
+            weights=self.weights,
         )
 
     def measurer(self) -> Measurer:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vilaco.data.forge.engine import OPERATIONS
 from vilaco.data.records import TAMPERED
 from vilaco.evaluation import metrics
 from vilaco.evaluation.image_metrics import ImageScores, image_auc, image_tpr_at_fpr
@@ -30,7 +31,6 @@ AREAS = {
     "over 20%": (0.2, 1.1),
 }
 """Shares of the picture."""
-NAMED_OPERATIONS = ("copy-move", "splice", "removal", "retouch", "text")
 
 Batch = tuple[dict[str, torch.Tensor], dict[str, list[Any]]]
 
@@ -151,7 +151,7 @@ def summary(judged: list[Judged], kinds: Sequence[str]) -> dict[str, float]:
 
 def parts(forged: list[Judged], kinds: Sequence[str]) -> dict[str, list[Judged]]:
     """Forgeries by operation, by area, by what their history did to the traces, and by kind of photo."""
-    split = {name: [picture for picture in forged if picture.operation == name] for name in NAMED_OPERATIONS}
+    split = {name: [picture for picture in forged if picture.operation == name] for name in OPERATIONS}
     for name, (low, high) in AREAS.items():
         split[name] = [picture for picture in forged if low <= picture.area < high]
     resized = [picture for picture in forged if "resize" in picture.history]

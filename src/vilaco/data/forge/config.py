@@ -38,6 +38,8 @@ class ForgeConfig(BaseModel):
     """Local blur, noise, colour or re-scaling."""
     text: Weight = 0.06
     """Thin and easily seen: a little is enough."""
+    redraw: Weight = 0.14
+    """By an image generator, where its autoencoder is at hand."""
 
     min_area: Share = 0.012
     """About the smallest region a patch-level detector can be asked to find."""
@@ -92,6 +94,11 @@ class ForgeConfig(BaseModel):
     """Saved once more on the way, on the grid of the last crop and size."""
     webp_share: Share = 0.0
     """Saved as WebP on the way, in place of the web's JPEG: what many sites turn pictures into."""
+    avif_share: Share = 0.0
+    """Likewise, as AVIF."""
+    passed_on_share: Share = 0.0
+    """Passed on once more: re-scaled again, and saved as messengers do (JPEG 70 to 85, 4:2:0) or, of a screenshot,
+    not saved before the file is."""
     png_share: Share = 0.1
     """Finished pictures that are PNG; all others are JPEG."""
 

@@ -24,7 +24,7 @@ from vilaco import __version__
 from vilaco.data.forge.config import ForgeConfig
 from vilaco.data.forge.engine import Example, draw_scene, finish_example
 from vilaco.data.forge.history import encode_png
-from vilaco.data.forge.photos import PhotoPool
+from vilaco.data.forge.photos import PhotoPool, load_autoencoder
 from vilaco.data.forge.sheet import SheetEntry, contact_sheet
 from vilaco.data.records import AUTHENTIC, TAMPERED
 from vilaco.errors import ConfigError, DataError, VilacoError
@@ -118,6 +118,7 @@ def forge_dataset(
     count: int,
     seed: int,
     segments: Sequence[Path] = (),
+    autoencoder: Path | None = None,
     tampered_share: float | None = None,
     size: tuple[int, int] | None = None,
     config: ForgeConfig | None = None,
@@ -147,6 +148,7 @@ def forge_dataset(
         count: Pictures to make, both labels together.
         seed: Fixes every picture, whatever the number of workers.
         segments: Folders of segmentations, named like their photos; otherwise all shapes are random.
+        autoencoder: Folder of one that re-draws regions (:class:`~vilaco.data.forge.redraw.Autoencoder`).
         tampered_share: Share of forgeries, exact to one picture; the config's if ``None``.
         size: (height, width) of every picture; the config's if ``None``.
         config: Probabilities and ranges; the defaults if ``None``.
@@ -158,7 +160,7 @@ def forge_dataset(
 
     Raises:
         ConfigError: If a number is out of range.
-        DataError: If ``out`` is not empty, ``segments`` does not fit, or no photo can be read.
+        DataError: If ``out`` is not empty, ``segments`` does not fit, the autoencoder or no photo can be read.
         VilacoError: If a file cannot be written.
     """
     started = time.monotonic()
@@ -171,7 +173,9 @@ def forge_dataset(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: exists and is not an empty folder; forged pictures are not mixed with other files.")
 
-    forger = _Forger(PhotoPool(photos, segments=segments, max_side=config.max_side), out, seed, config)
+    redrawing = load_autoencoder(autoencoder)
+    pool = PhotoPool(photos, segments=segments, autoencoder=redrawing, max_side=config.max_side)
+    forger = _Forger(pool, out, seed, config)
     for folder in ("authentic", "tampered", "masks"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     made: list[_Chunk] = []

@@ -17,7 +17,7 @@ from vilaco.data.forge.transplant import transplant
 from vilaco.data.records import TAMPERED
 from vilaco.errors import DataError
 
-OPERATIONS = ("copy-move", "splice", "removal", "retouch", "text")
+OPERATIONS = ("copy-move", "splice", "removal", "retouch", "text", "redraw")
 ATTEMPTS = 8
 MIN_CHANGED = 0.5
 """Least share of mask pixels that really differ from the host: a patch of sky moved within the sky is no
@@ -196,7 +196,8 @@ def forge(photos: PhotoPool, host: View, history: History, rng: np.random.Genera
         The forgery.
     """
     donors = [index for index in photos.members(photos.group_of(host.index)) if index != host.index]
-    operation = _draw_operation(rng, config, can_splice=bool(donors))
+    can_redraw = bool(config.redraw) and photos.autoencoder is not None
+    operation = _draw_operation(rng, config, can_splice=bool(donors), can_redraw=can_redraw)
     for _ in range(ATTEMPTS):
         forgery = _attempt(operation, photos, host, donors, history, rng, config)
         if forgery is not None and _shows(forgery, host.pixels, history):
@@ -236,6 +237,11 @@ def _attempt(
             patch = transplant(host.pixels, shape, host.pixels, frame, rng, config, same_picture=True)
         elif operation == "removal":
             patch = remove(host.pixels, shape, frame, rng, config)
+        elif operation == "redraw":
+            from vilaco.data.forge.redraw import redraw
+
+            assert photos.autoencoder is not None
+            patch = redraw(host.pixels, shape, frame, photos.autoencoder, rng, config)
         else:
             patch, method = retouch(host.pixels, shape, rng, config)
             name = f"retouch {method}"
@@ -260,9 +266,9 @@ def _shows(forgery: Forgery, host: np.ndarray, history: History) -> bool:
     return int(np.count_nonzero(history.publish_mask(forgery.mask))) >= MIN_PIXELS
 
 
-def _draw_operation(rng: np.random.Generator, config: ForgeConfig, *, can_splice: bool) -> str:
-    splice = config.splice if can_splice else 0.0
-    return pick(rng, OPERATIONS, (config.copy_move, splice, config.removal, config.retouch, config.text))
+def _draw_operation(rng: np.random.Generator, config: ForgeConfig, *, can_splice: bool, can_redraw: bool) -> str:
+    splice, redrawn = config.splice * can_splice, config.redraw * can_redraw
+    return pick(rng, OPERATIONS, (config.copy_move, splice, config.removal, config.retouch, config.text, redrawn))
 
 
 def _draw_host(photos: PhotoPool, rng: np.random.Generator) -> int:

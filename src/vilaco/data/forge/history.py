@@ -6,6 +6,7 @@ operation.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -23,6 +24,8 @@ METHODS = {
 }
 MAX_CROP = 15
 """Pixels: moves the 8-pixel JPEG grid (and the 16-pixel one of subsampled chroma) to any place."""
+AVIF_SPEED = 8
+"""Of 0 to 10: a thirtieth of a second for 256 x 384 pixels."""
 MIN_SIDE = 64
 """Pixels a side that a finished picture keeps, whatever the resize factor drawn."""
 
@@ -43,18 +46,22 @@ class Jpeg:
 
 
 @dataclass(frozen=True)
-class Webp:
-    """One save as lossy WebP, whose chroma is always subsampled."""
+class Modern:
+    """One save as lossy WebP or AVIF, with subsampled chroma."""
 
+    form: Literal["webp", "avif"]
     quality: int
 
     def save(self, pixels: np.ndarray) -> np.ndarray:
         """What is left of ``(H, W, 3)`` uint8 RGB pixels after this save."""
         bgr = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2BGR)
-        return decode(bytes(cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, self.quality])[1]))
+        options = [cv2.IMWRITE_WEBP_QUALITY, self.quality]
+        if self.form == "avif":
+            options = [cv2.IMWRITE_AVIF_QUALITY, self.quality, cv2.IMWRITE_AVIF_SPEED, AVIF_SPEED]
+        return decode(bytes(cv2.imencode(f".{self.form}", bgr, options)[1]))
 
     def __str__(self) -> str:
-        return f"webp {self.quality}"
+        return f"{self.form} {self.quality}"
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,21 @@ class Edit:
 
 
 @dataclass(frozen=True)
+class PassedOn:
+    """What happens to a picture that somebody takes from where it was published, and publishes again.
+
+    Attributes:
+        size: (height, width) at which it was published first.
+        method: Interpolation to the finished size.
+        save: The messenger's JPEG; ``None`` for a screenshot.
+    """
+
+    size: tuple[int, int]
+    method: str
+    save: Jpeg | None
+
+
+@dataclass(frozen=True)
 class History:
     """Everything that happens to a picture besides the forgery, in this order.
 
@@ -80,8 +102,9 @@ class History:
         editor_save: JPEG on the forgery's own grid.
         crop: Pixels cut off at top, bottom, left and right.
         size: (height, width) of the finished picture.
-        method: Interpolation where ``size`` differs from what the crop leaves.
-        web_save: JPEG or WebP at the finished size.
+        method: Interpolation where the published size differs from what the crop leaves.
+        web_save: JPEG, WebP or AVIF at the published size.
+        passed_on: What followed where ``size`` is not the published one, or not by this alone.
         final: The file: a JPEG, or ``None`` for PNG.
     """
 
@@ -92,7 +115,8 @@ class History:
     crop: tuple[int, int, int, int]
     size: tuple[int, int]
     method: str
-    web_save: Jpeg | Webp | None
+    web_save: Jpeg | Modern | None
+    passed_on: PassedOn | None
     final: Jpeg | None
 
     @property
@@ -100,6 +124,11 @@ class History:
         """The part of the canvas that survives the crop."""
         top, bottom, left, right = self.crop
         return Frame(top, left, self.canvas[0] - top - bottom, self.canvas[1] - left - right)
+
+    @property
+    def published_size(self) -> tuple[int, int]:
+        """(height, width) of the picture where it was published first."""
+        return self.size if self.passed_on is None else self.passed_on.size
 
     def shoot(self, pixels: np.ndarray) -> np.ndarray:
         """The picture as it left the camera, ``(H, W, 3)`` uint8, before any forgery."""
@@ -118,11 +147,12 @@ class History:
             pixels = apply_edit(pixels, self.edit)
         if self.editor_save is not None:
             pixels = self.editor_save.save(pixels)
-        pixels = self._cropped(pixels)
-        if pixels.shape[:2] != self.size:
-            pixels = cv2.resize(pixels, self.size[::-1], interpolation=METHODS[self.method])
+        pixels = _resized(self._cropped(pixels), self.published_size, self.method)
         if self.web_save is not None:
             pixels = self.web_save.save(pixels)
+        if self.passed_on is not None:
+            pixels = _resized(pixels, self.size, self.passed_on.method)
+            pixels = pixels if self.passed_on.save is None else self.passed_on.save.save(pixels)
         pixels = np.ascontiguousarray(pixels)
         if self.final is not None:
             return encode_jpeg(pixels, self.final.quality, subsampling=self.final.subsampling), ".jpg"
@@ -149,9 +179,12 @@ class History:
         steps += [] if self.edit is None else [f"edit {self.edit}"]
         steps += [] if self.editor_save is None else [f"editor {self.editor_save}"]
         steps += ["crop " + " ".join(map(str, self.crop))] if any(self.crop) else []
-        if (self.frame.height, self.frame.width) != self.size:
-            steps.append(f"resize {self.size[0]}x{self.size[1]} {self.method}")
+        size = (self.frame.height, self.frame.width)
+        steps += _resizing(size, self.published_size, self.method)
         steps += [] if self.web_save is None else [f"web {self.web_save}"]
+        if self.passed_on is not None:
+            steps += _resizing(self.published_size, self.size, self.passed_on.method)
+            steps.append("screenshot" if self.passed_on.save is None else f"messenger {self.passed_on.save}")
         steps.append("final png" if self.final is None else f"final {self.final}")
         return tuple(steps)
 
@@ -185,19 +218,24 @@ def draw_history(photo_size: tuple[int, int], rng: np.random.Generator, config: 
     if rng.random() < config.resize_share:
         factor = float(np.exp(rng.uniform(np.log(config.min_resize), np.log(config.max_resize))))
     method = pick(rng, tuple(METHODS), (0.35, 0.25, 0.3, 0.1))
-    web_save: Jpeg | Webp | None = _draw_jpeg(rng, 60, 96) if rng.random() < config.web_save_share else None
+    web_save: Jpeg | Modern | None = _draw_jpeg(rng, 60, 96) if rng.random() < config.web_save_share else None
     if config.webp_share and rng.random() < config.webp_share:
-        web_save = Webp(int(rng.integers(60, 96)))
+        web_save = Modern("webp", int(rng.integers(60, 96)))
+    if config.avif_share and rng.random() < config.avif_share:
+        web_save = Modern("avif", int(rng.integers(45, 91)))
     final = (
         None if rng.random() < config.png_share else _draw_jpeg(rng, *((88, 100) if rng.random() < 0.5 else (60, 95)))
     )
+    again, passing = 1.0, None
+    if config.passed_on_share and rng.random() < config.passed_on_share:
+        again, passing = _draw_passing(rng)
 
     trimmed = (crop[0] + crop[1], crop[2] + crop[3])
     if config.size is not None:
         size = config.size
         room = min((side - cut) / wanted for side, cut, wanted in zip(photo_size, trimmed, size, strict=True))
-        factor = max(factor, 1.0 / max(1.0, room))
-        inner = tuple(round(side / factor) for side in size)
+        factor = max(factor, 1.0 / (again * max(1.0, room)))
+        inner = (round(size[0] / (factor * again)), round(size[1] / (factor * again)))
         canvas = (inner[0] + trimmed[0], inner[1] + trimmed[1])
     else:
         if min(photo_size[0] - trimmed[0], photo_size[1] - trimmed[1]) < MIN_SIDE:
@@ -205,9 +243,21 @@ def draw_history(photo_size: tuple[int, int], rng: np.random.Generator, config: 
         canvas = photo_size
         inner = (canvas[0] - trimmed[0], canvas[1] - trimmed[1])
         factor = max(factor, min(1.0, MIN_SIDE / min(inner)))
-        size = (max(MIN_SIDE, round(inner[0] * factor)), max(MIN_SIDE, round(inner[1] * factor)))
-        size = inner if factor == 1.0 else size
-    return History(canvas, camera, edit, editor_save, crop, size, method, web_save, final)
+        size = _scaled(inner, factor * again)
+    passed_on = None
+    if passing is not None:
+        published = _scaled(size, 1.0 / again) if config.size is not None else _scaled(inner, factor)
+        passed_on = PassedOn(published, *passing)
+    return History(canvas, camera, edit, editor_save, crop, size, method, web_save, passed_on, final)
+
+
+def _draw_passing(rng: np.random.Generator) -> tuple[float, tuple[str, Jpeg | None]]:
+    """By how much a picture is re-scaled that is passed on, how, and what the messenger saves: mostly shrunk."""
+    again = 1.0
+    if rng.random() < 0.75:
+        again = float(np.exp(rng.uniform(np.log(0.5), 0.0) if rng.random() < 0.8 else rng.uniform(0.0, np.log(1.6))))
+    save = _draw_jpeg(rng, 70, 85) if rng.random() < 0.7 else None
+    return again, (pick(rng, tuple(METHODS), (0.35, 0.3, 0.25, 0.1)), save and Jpeg(save.quality, "4:2:0"))
 
 
 def draw_camera(rng: np.random.Generator, config: ForgeConfig) -> Jpeg | None:
@@ -250,6 +300,23 @@ def apply_edit(pixels: np.ndarray, edit: Edit) -> np.ndarray:
     grain = np.random.default_rng(edit.seed).standard_normal(pixels.shape[:2], dtype=np.float32)
     grain = np.rint(grain * np.float32(1.0 + 2.0 * abs(strength))).astype(np.int16)
     return np.clip(pixels + grain[..., None], 0, 255).astype(np.uint8)
+
+
+def _scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
+    if factor == 1.0:
+        return size
+    return max(MIN_SIDE, round(size[0] * factor)), max(MIN_SIDE, round(size[1] * factor))
+
+
+def _resized(pixels: np.ndarray, size: tuple[int, int], method: str) -> np.ndarray:
+    if pixels.shape[:2] == size:
+        return pixels
+    return np.asarray(cv2.resize(pixels, size[::-1], interpolation=METHODS[method]))
+
+
+def _resizing(before: tuple[int, int], after: tuple[int, int], method: str) -> list[str]:
+    """A step in words, if it is one."""
+    return [] if before == after else [f"resize {after[0]}x{after[1]} {method}"]
 
 
 def encode_png(pixels: np.ndarray) -> bytes:

@@ -5,6 +5,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -13,8 +14,24 @@ from vilaco.data.forge.segments import ENDINGS, read_segmentation
 from vilaco.errors import DataError, ImageError
 from vilaco.images import load_photo, resize_pixels
 
+if TYPE_CHECKING:
+    from vilaco.data.forge.redraw import Autoencoder
+
 MIN_SIDE = 64
 """Photos with a shorter side hold no region worth forging; they are named and skipped."""
+
+
+def load_autoencoder(folder: Path | None) -> "Autoencoder | None":
+    """What re-draws regions, where a folder of it is given; it brings PyTorch, which not every forger needs.
+
+    Raises:
+        DataError: If it cannot be read.
+    """
+    if folder is None:
+        return None
+    from vilaco.data.forge.redraw import Autoencoder
+
+    return Autoencoder.load(folder)
 
 
 class PhotoPool:
@@ -28,6 +45,7 @@ class PhotoPool:
     Args:
         paths: Authentic photos; the order and repetitions do not matter.
         segments: Folders with segmentations, named like their photos (:func:`match_segments`).
+        autoencoder: What re-draws regions, if anything.
         group_size: Photos in a group; ``None`` takes 8, or fewer where that would leave less than ten
             groups, at least 2.
         max_side: Photos are shrunk to this long side, in pixels.
@@ -43,6 +61,7 @@ class PhotoPool:
         paths: Sequence[Path],
         *,
         segments: Sequence[Path] = (),
+        autoencoder: "Autoencoder | None" = None,
         group_size: int | None = None,
         max_side: int = 1024,
         cache_bytes: int = 100 << 20,
@@ -58,6 +77,7 @@ class PhotoPool:
             self.groups = (*self.groups[:-2], self.groups[-2] + self.groups[-1])
         self._group_of = {index: group for group, members in enumerate(self.groups) for index in members}
         self._segments = match_segments(self.paths, segments)
+        self.autoencoder = autoencoder
         self._max_side = max_side
         self._cache_bytes = cache_bytes
         self._must_read = must_read

@@ -1,4 +1,4 @@
-"""Removal: a region filled from its surroundings, by inpainting or by healing with nearby texture."""
+"""Removal: a region filled from its surroundings, by inpainting, healing with nearby texture, or a clone brush."""
 
 import cv2
 import numpy as np
@@ -12,6 +12,10 @@ MARGIN = 12
 INPAINT_PIXELS = 1500
 """Larger regions are healed: inpainting without texture leaves a smear there, and its time goes with the
 area."""
+BRUSHED = 0.25
+"""Of the larger regions: painted over with a clone brush."""
+STROKES = 2, 5
+"""At least two of them, fewer than five."""
 CANDIDATES = 12
 """Places looked at for texture; the one that continues the region's surroundings best is taken."""
 
@@ -20,8 +24,8 @@ def remove(host: np.ndarray, shape: Shape, frame: Frame, rng: np.random.Generato
     """Fill a region of ``host`` as if what was there had been taken out.
 
     Small regions are mostly inpainted by OpenCV (Telea 2004, or Navier-Stokes: Bertalmio et al. 2001), with
-    grain like the surroundings'. The others are healed: texture from elsewhere, brought to the colours
-    around.
+    grain like the surroundings'. The others are healed, with texture from elsewhere brought to the colours
+    around, or painted over by hand.
 
     Args:
         host: Shape ``(H, W, 3)``, uint8 RGB.
@@ -47,6 +51,8 @@ def remove(host: np.ndarray, shape: Shape, frame: Frame, rng: np.random.Generato
     filled: np.ndarray | None
     if np.count_nonzero(region) <= INPAINT_PIXELS and rng.random() < 0.6:
         filled = inpaint(around, region, rng)
+    elif rng.random() < BRUSHED:
+        filled = brush(host, region, (top, left), frame, rng)
     else:
         filled = heal(host, region, (top, left), frame, rng)
     if filled is None:
@@ -98,6 +104,70 @@ def heal(
     smooth = cv2.GaussianBlur(difference, (0, 0), sigma) / (cv2.GaussianBlur(weight, (0, 0), sigma) + 1e-4)[..., None]
     smooth = cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.clip(np.rint(best + smooth), 0, 255).astype(np.uint8)
+
+
+def brush(
+    host: np.ndarray, region: np.ndarray, corner: tuple[int, int], frame: Frame, rng: np.random.Generator
+) -> np.ndarray | None:
+    """Paint a region over with pixels from beside it, as one does by hand with a clone brush.
+
+    There are a few strokes, each from a place of its own.
+
+    Args:
+        host: Shape ``(H, W, 3)``, uint8.
+        region: What to fill, ``(h, w)`` bool, within a box of the host with some margin.
+        corner: Top and left of that box.
+        frame: Where pixels may be taken from.
+        rng: Random numbers.
+
+    Returns:
+        The filled box, ``(h, w, 3)`` uint8, or ``None`` where a stroke found no place beside the region.
+    """
+    places = np.argwhere(region)
+    starts = places[rng.integers(len(places), size=int(rng.integers(*STROKES)))]
+    away = np.stack([np.hypot(*(np.indices(region.shape) - start[:, None, None])) for start in starts])
+    softness = float(rng.uniform(1.0, 4.0))
+    painted, weights = np.zeros((*region.shape, 3), np.float32), np.full((*region.shape, 1), 1e-6, np.float32)
+    for stroke in range(len(starts)):
+        part = region & (away.argmin(axis=0) == stroke)
+        source = _beside(host, region, part, corner, frame, rng)
+        if source is None:
+            return None
+        weight = cv2.GaussianBlur(part.astype(np.float32), (0, 0), softness)[..., None]
+        painted += weight * source
+        weights += weight
+    return np.clip(np.rint(painted / weights), 0, 255).astype(np.uint8)
+
+
+def _beside(
+    host: np.ndarray,
+    region: np.ndarray,
+    part: np.ndarray,
+    corner: tuple[int, int],
+    frame: Frame,
+    rng: np.random.Generator,
+) -> np.ndarray | None:
+    """The box of the host near ``corner`` that fits best around the region and, at ``part``, lies outside it."""
+    height, width = region.shape
+    taken = np.zeros(host.shape[:2], bool)
+    taken[corner[0] : corner[0] + height, corner[1] : corner[1] + width] = region
+    here = host[corner[0] : corner[0] + height, corner[1] : corner[1] + width]
+    known = (~region).view(np.uint8)
+    best, least = None, np.inf
+    for _ in range(CANDIDATES):
+        row, column = (
+            int(np.clip(rng.normal(start, side), low, low + available - side))
+            for start, side, low, available in zip(
+                corner, region.shape, (frame.top, frame.left), (frame.height, frame.width), strict=True
+            )
+        )
+        box = np.s_[row : row + height, column : column + width]
+        if taken[box][part].any():
+            continue
+        step = cv2.norm(host[box], here, cv2.NORM_L1, known)
+        if step < least:
+            best, least = host[box], step
+    return best
 
 
 def inpaint(around: np.ndarray, region: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Local retouch: a region blurred, grained, recoloured, or enlarged in place."""
+"""Local retouch: a region blurred, sharpened, smoothed, grained, recoloured, warped, enlarged or shrunk in place."""
 
 import cv2
 import numpy as np
@@ -7,7 +7,7 @@ from vilaco.data.forge.blending import Patch, draw_feather, soften
 from vilaco.data.forge.config import ForgeConfig
 from vilaco.data.forge.shapes import Shape
 
-METHODS = ("blur", "noise", "colour", "rescale")
+METHODS = ("blur", "noise", "colour", "rescale", "sharpen", "smooth", "warp")
 
 
 def retouch(
@@ -33,7 +33,15 @@ def retouch(
     chosen = method or str(rng.choice(METHODS))
     height, width = shape.mask.shape
     box = host[shape.top : shape.top + height, shape.left : shape.left + width]
-    change = {"blur": _blur, "noise": _noise, "colour": _recolour, "rescale": _rescale}[chosen]
+    change = {
+        "blur": _blur,
+        "noise": _noise,
+        "colour": _recolour,
+        "rescale": _rescale,
+        "sharpen": _sharpen,
+        "smooth": _smooth,
+        "warp": _warp,
+    }[chosen]
     alpha = soften(shape.mask, draw_feather(shape.mask, rng, config))
     return Patch(change(box, rng), alpha, shape.top, shape.left, shape.kind), chosen
 
@@ -41,6 +49,34 @@ def retouch(
 def _blur(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A soft-focus or smoothing brush: Gaussian, standard deviation 1.2 to 4 pixels."""
     return np.asarray(cv2.GaussianBlur(box, (0, 0), rng.uniform(1.2, 4.0)))
+
+
+def _sharpen(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """An unsharp mask of 0.8 to 2 pixels and 60 to 200 per cent."""
+    amount = rng.uniform(0.6, 2.0)
+    return np.asarray(
+        cv2.addWeighted(box, 1 + amount, cv2.GaussianBlur(box, (0, 0), rng.uniform(0.8, 2.0)), -amount, 0)
+    )
+
+
+def _smooth(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A skin filter: takes the texture away and keeps the edges."""
+    return np.asarray(cv2.bilateralFilter(box, 7, rng.uniform(15.0, 50.0), rng.uniform(2.0, 5.0)))
+
+
+def _warp(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Pushes the middle aside, out or in, as a beauty filter does with noses and waists; the rim stays."""
+    height, width = box.shape[:2]
+    rows, columns = np.mgrid[-1 : 1 : complex(height), -1 : 1 : complex(width)].astype(np.float32)
+    fade = np.clip(1 - rows**2 - columns**2, 0, 1) ** 2
+    push = rng.uniform(-0.18, 0.18, 2).astype(np.float32) * (height, width)
+    swell = np.float32(rng.uniform(-0.35, 0.35))
+    across = np.arange(width, dtype=np.float32) + fade * (push[1] + swell * columns * width / 2)
+    down = np.arange(height, dtype=np.float32)[:, None] + fade * (push[0] + swell * rows * height / 2)
+    moved = cv2.remap(
+        box, across.astype(np.float32), down.astype(np.float32), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
+    )
+    return np.asarray(moved)
 
 
 def _noise(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -66,10 +102,10 @@ def _recolour(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _rescale(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Enlarges the content around the region's centre by 8 to 40 per cent."""
+    """Enlarges the content around the region's centre by 8 to 40 per cent, or shrinks it by as much."""
     height, width = box.shape[:2]
-    scale = rng.uniform(1.08, 1.4)
+    scale = float(rng.uniform(1.08, 1.4) ** rng.choice([-1, 1], p=[0.3, 0.7]))
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2.0, (height - 1) / 2.0), 0.0, scale)
     return np.asarray(
-        cv2.warpAffine(box, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        cv2.warpAffine(box, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
     )
