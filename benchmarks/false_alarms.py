@@ -10,7 +10,7 @@ judged: the validation side, and all camera originals that no model is calibrate
 ``cameras`` must not be judged by that kind). Models that were trained otherwise are named in the table's heading.
 
 For each kind: photos, and with 95% Wilson intervals how many are called tampered, how many get no verdict, and how many
-have any region drawn; the mean area drawn. Takes up under ``--runs`` what is judged already, and may be stopped. Writes
+have any region drawn, and how many are told to be unlike the photos calibrated on; the mean area drawn. Takes up under ``--runs`` what is judged already, and may be stopped. Writes
 ``false_alarms_MODEL.csv`` and ``.md`` to ``benchmarks/results/``.
 """
 
@@ -222,6 +222,7 @@ def judge(localizer: Localizer, cases: Iterable[Case], log: Path) -> list[dict[s
                     "score": result.detection_score,
                     "regions": len(result.regions),
                     "area": float(result.pred_mask.mean()),
+                    "unlike": len(result.unlike),
                 }
                 stream.write(json.dumps(row) + "\n")
                 stream.flush()
@@ -245,16 +246,17 @@ def figures(kind: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
         "called tampered": sum(row["verdict"] == "tampered" for row in rows),
         "cannot tell": sum(row["verdict"] == "cannot tell" for row in rows),
         "any region drawn": sum(row["regions"] > 0 for row in rows),
+        "told to be unlike": sum(row["unlike"] > 0 for row in rows),
         "area drawn": round(sum(row["area"] for row in rows) / count, 4),
     }
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
     """Rows in Markdown."""
-    counts = ("called tampered", "cannot tell", "any region drawn")
+    counts = ("called tampered", "cannot tell", "any region drawn", "told to be unlike")
     lines = [
-        "| kind | photos | called tampered, % | cannot tell, % | any region drawn, % | area drawn, % |",
-        "|---|" + "--:|" * 5,
+        "| kind | photos | called tampered, % | cannot tell, % | any region drawn, % | unlike, % | area drawn, % |",
+        "|---|" + "--:|" * 6,
     ]
     for row in rows:
         cells = [share(row[name], row["photos"]) for name in counts]

@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vilaco.errors import ConfigError
+from vilaco.traits import Ranges
 
 MAX_MAP_SHIFT = 8.0
 """Largest change of the map's logit either way: 0.5 then stands for a raw value of 0.0003 or 0.9997."""
@@ -73,6 +74,7 @@ class Calibration(BaseModel):
         max_strong: Of authentic photos, how many may have a strong region.
         max_misses: Of tampered photos, how many may score below the ``authentic`` threshold, where there are no
             ``authentic_regions``.
+        traits: What was usual among those authentic pictures; see :mod:`vilaco.traits`.
         calibrated_with: JSON-ready facts about the pictures, for the record.
 
     Example:
@@ -100,6 +102,7 @@ class Calibration(BaseModel):
     max_suspicions: Rate = 0.1
     max_strong: Rate = 0.02
     max_misses: Rate = 0.2
+    traits: Ranges = {}
     calibrated_with: dict[str, Any] = {}
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from vilaco.errors import ConfigError
 from vilaco.images import Photo, is_blank, load_photo, resize_map, resize_pixels
 from vilaco.result import Result
 from vilaco.runtimes import Runtime, load_runtime
+from vilaco.traits import Traits
 from vilaco.weights import DEFAULT, find_model
 
 
@@ -140,8 +141,10 @@ class Localizer:
         if self.runtime.reads_pixels:
             map_ = known.upright(map_)
         map_ = np.clip(resize_map(map_, known.upright_size), 0.0, 1.0)
+        unlike: tuple[str, ...] = ()
         if self.calibration is not None:
             map_, score = self.calibration.map(map_), self.calibration.score(score)
+            unlike = Traits.of(known.pixels).unusual(self.calibration.traits)
         return Result.from_map(
             photo,
             photo.with_unknown(map_),
@@ -152,6 +155,7 @@ class Localizer:
             authentic_threshold=self.thresholds.authentic,
             region_thresholds=self.region_thresholds,
             is_blank=is_blank(known.pixels),
+            unlike=unlike,
         )
 
 

@@ -26,6 +26,9 @@ _NAMELESS = ("<bytes>", "<array>", STANDARD_INPUT)
 NOTHING_TO_JUDGE = "the picture is blank, or nearly: there is nothing to judge"
 """Note of a result without a verdict."""
 
+UNLIKE = "unlike nearly all photos that the model was calibrated on"
+"""What a photo is that lies beyond them in one of its `traits <vilaco.traits>`."""
+
 _PAGE = re.compile(r"\.page\d+$")
 
 Verdict = Literal["tampered", "nothing found", "cannot tell"]
@@ -80,6 +83,7 @@ class ResultRow(BaseModel):
     page: int = 1
     pages: int = 1
     is_blank: bool = False
+    unlike: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     mask: str | None = None
     map: str | None = None
@@ -122,6 +126,8 @@ class Result:
         page: Which of the file's pictures it is, from 1.
         pages: How many there are.
         is_blank: Whether the picture has one colour, or nearly: whatever the score, there is no verdict then.
+        unlike: In what the photo is unlike those the model was calibrated on (see :mod:`vilaco.traits`), so that the
+            rates it was calibrated for may not hold.
         notes: How what was judged differs from what the file stores, a sentence each.
     """
 
@@ -138,6 +144,7 @@ class Result:
     page: int = 1
     pages: int = 1
     is_blank: bool = False
+    unlike: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -171,6 +178,7 @@ class Result:
         mask_threshold: float = 0.5,
         region_thresholds: RegionThresholds | None = None,
         is_blank: bool = False,
+        unlike: tuple[str, ...] = (),
     ) -> Self:
         """Result of a photo from what a model said about it.
 
@@ -186,6 +194,7 @@ class Result:
             mask_threshold: Map values above this mean tampered.
             region_thresholds: What the evidence of a region has to be above.
             is_blank: Whether there is nothing to judge; the map is then zero.
+            unlike: In what the photo is unlike those the model was calibrated on.
 
         Raises:
             ValueError: If a value leaves its range or the map's size is not the photo's.
@@ -205,6 +214,7 @@ class Result:
             page=photo.page,
             pages=photo.pages,
             is_blank=is_blank,
+            unlike=unlike,
             notes=(*photo.notes, NOTHING_TO_JUDGE) if is_blank else photo.notes,
         )
 
@@ -275,6 +285,7 @@ class Result:
             page=self.page,
             pages=self.pages,
             is_blank=self.is_blank,
+            unlike=self.unlike,
             notes=self.notes,
         )
 

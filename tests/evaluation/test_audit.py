@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vilaco.block_dct import block_dct, luma
 from vilaco.data.records import Record
 from vilaco.errors import DataError, ImageError
 from vilaco.evaluation.audit import AuditReport, audit_dataset, audit_page
@@ -16,7 +17,6 @@ from vilaco.evaluation.audit.metadata import SavePipeline, read_metadata
 from vilaco.evaluation.audit.probe import auc_within_folds, forest, linear, probe, scene_folds
 from vilaco.evaluation.audit.regions import Regions, lenders
 from vilaco.evaluation.baselines.adq1 import last_step
-from vilaco.evaluation.block_dct import block_dct, luma
 from vilaco.evaluation.prediction import Prediction
 from vilaco.images import Photo, load_photo
 

@@ -117,7 +117,7 @@ def test_perfect_scores_stay_finite_and_useless_ones_are_refused() -> None:
 def test_stored_scores_are_rounded_to_the_safe_side() -> None:
     rng = np.random.default_rng(2)
     authentic, tampered = rng.beta(2, 4, 99), rng.beta(3, 2, 99)
-    fitted = fit_calibration(authentic, tampered, authentic / 2, map_shift=0.25)
+    fitted = fit_calibration(authentic, tampered, authentic / 2, traits={}, map_shift=0.25)
     exact = [np.array([fitted.score(s) for s in np.sort(scores)]) for scores in (authentic, tampered)]
     for error in (fitted.authentic_scores - exact[0], exact[1] - fitted.tampered_scores):
         assert error.min() >= 0
@@ -136,7 +136,7 @@ def test_rates_are_refused_before_any_picture_is_made(photos: list[Path]) -> Non
         with pytest.raises(ConfigError, match=next(iter(rates))):
             calibrate(Localizer(runtime, name="fake"), photos, **rates)
         with pytest.raises(ConfigError, match=next(iter(rates))):
-            fit_calibration(np.full(20, 0.3), np.full(20, 0.7), np.zeros(20), map_shift=0.0, **rates)
+            fit_calibration(np.full(20, 0.3), np.full(20, 0.7), np.zeros(20), traits={}, map_shift=0.0, **rates)
     assert runtime.calls == 0
 
 
@@ -170,7 +170,9 @@ def test_a_calibrated_copy_is_the_model_and_its_calibration(tiny_model: Path, tm
     model, out = tmp_path / "model", tmp_path / "out/calibrated"
     shutil.copytree(tiny_model, model)
     (model / "README.md").write_text("card")
-    calibration = fit_calibration(np.linspace(0.1, 0.5, 40), np.linspace(0.3, 0.9, 40), np.zeros(40), map_shift=0.5)
+    calibration = fit_calibration(
+        np.linspace(0.1, 0.5, 40), np.linspace(0.3, 0.9, 40), np.zeros(40), traits={}, map_shift=0.5
+    )
     write_calibrated(model, out, calibration)
     assert {path.name for path in out.iterdir()} == {"README.md", "config.json", "model.safetensors"}
     before, after = (json.loads((folder / "config.json").read_text()) for folder in (model, out))

@@ -13,7 +13,7 @@ from scipy import ndimage
 from scipy.fft import dctn
 from torch.testing import assert_close
 
-from vilaco.evaluation.block_dct import block_dct, luma
+from vilaco.block_dct import block_dct, luma
 from vilaco.images import resave_jpeg, tile_rows
 from vilaco.method.residuals import (
     BLOCK,

@@ -112,7 +112,7 @@ def detect(
     from vilaco.files import write_atomically
     from vilaco.images import ALL_PAGES, count_pages, load_photo
     from vilaco.localizer import Localizer
-    from vilaco.result import read_rows, saved_names
+    from vilaco.result import UNLIKE, read_rows, saved_names
 
     cases: ReportWriter | None = None
     if report is not None:
@@ -144,7 +144,8 @@ def detect(
                 row = row.model_copy(update=result.save(out, stem).below(out))
                 rows[row.path, row.page] = row
             answer = f"{result.verdict:13}  {result.detection_score:.3f}"
-            notes = f"  ({'; '.join(result.notes)})" if result.notes else ""
+            told = [*result.notes, *(f"{UNLIKE}: {trait}" for trait in result.unlike)]
+            notes = f"  ({'; '.join(told)})" if told else ""
             text = f"{answer}  {len(result.regions):3d} regions  {result.path}{notes}"
             console.result(row.model_dump_json() if json_lines else text, progress)
         batch.clear()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vilaco.evaluation.block_dct import BLOCK, block_dct, luma
+from vilaco.block_dct import BLOCK, block_dct, luma
 from vilaco.evidence.jpeg import JpegEvidence, Steps, standard_tables
 from vilaco.images import load_photo
 

@@ -29,7 +29,10 @@ from vilaco.images import load_photo
 from vilaco.localizer import Localizer
 from vilaco.notes import Noted
 from vilaco.result import strongest_region
+from vilaco.traits import Ranges, Traits, usual_ranges
 
+MAX_SIDE = 8192
+"""Pixels: camera originals are calibrated on at their own size."""
 MAP_SHIFTS = np.linspace(-MAX_MAP_SHIFT, MAX_MAP_SHIFT, 129)
 """Shifts of the map's logit that are tried, in steps of 1/8: 3 hundredths of probability around 0.5."""
 
@@ -85,23 +88,26 @@ def calibrate(
         DataError: If no photo can be read, or the score does not tell forged from authentic.
     """
     raw = Localizer(localizer.runtime, name=localizer.name)
-    config = ForgeConfig()
+    config = ForgeConfig(max_side=MAX_SIDE, webp_share=0.05, avif_share=0.05, passed_on_share=0.2)
     pool = PhotoPool(photos, max_side=config.max_side)
     _refuse_rates(len(pool.paths), max_false_alarms, max_suspicions)  # before any work
     scores: dict[int, list[float]] = {AUTHENTIC: [], TAMPERED: []}
     pixel_f1: list[Floats] = []
     strongest: list[float] = []
+    traits: list[Traits] = []
     shift = 0.0
     for place in progress(range(2 * len(pool.paths))):  # the forgeries say where the map is cut, then regions are
         label, host = (TAMPERED, AUTHENTIC)[place // len(pool.paths)], place % len(pool.paths)
         if pool.pixels(host) is None:
             continue
         example = make_example(pool, np.random.default_rng([seed, host]), config, host=host, label=label)
-        result = raw.predict(load_photo(example.encoded))
+        picture = load_photo(example.encoded)
+        result = raw.predict(picture)
         scores[label].append(result.detection_score)
         if label == TAMPERED:
             pixel_f1.append(pixel_f1_by_shift(result.localization_map, example.mask))
             continue
+        traits.append(Traits.of(picture.pixels))
         shift = shift if strongest else best_shift(np.mean(pixel_f1, axis=0))
         strongest.append(strongest_region(move_logit(result.localization_map, shift)))
     unreadable = {pool.paths[index]: reason for index, reason in pool.unreadable.items()}
@@ -112,6 +118,7 @@ def calibrate(
         np.array(scores[AUTHENTIC]),
         np.array(scores[TAMPERED]),
         np.array(strongest),
+        traits=usual_ranges(traits),
         map_shift=shift,
         max_false_alarms=max_false_alarms,
         max_suspicions=max_suspicions,
@@ -136,6 +143,7 @@ def fit_calibration(
     tampered: Floats,
     authentic_regions: Floats,
     *,
+    traits: Ranges,
     map_shift: float,
     max_false_alarms: float = 0.05,
     max_suspicions: float = 0.1,
@@ -148,6 +156,7 @@ def fit_calibration(
         tampered: In [0, 1], shape ``(m,)``.
         authentic_regions: Of each authentic picture, the evidence of its strongest region (see
             :func:`~vilaco.result.strongest_region`) on the map moved by ``map_shift``; shape ``(n,)``.
+        traits: What is usual among the authentic pictures.
         map_shift: From :func:`best_shift`.
         max_false_alarms: See :class:`~vilaco.calibration.Calibration`.
         max_suspicions: Likewise.
@@ -158,7 +167,8 @@ def fit_calibration(
         DataError: If forgeries do not score above authentic pictures.
 
     Example:
-        >>> fitted = fit_calibration(np.linspace(0.1, 0.5, 40), np.linspace(0.3, 0.9, 40), np.zeros(40), map_shift=0.0)
+        >>> authentic, tampered = np.linspace(0.1, 0.5, 40), np.linspace(0.3, 0.9, 40)
+        >>> fitted = fit_calibration(authentic, tampered, np.zeros(40), traits={}, map_shift=0.0)
         >>> fitted.score(0.3) < 0.5 < fitted.score(0.5)
         True
     """
@@ -177,6 +187,7 @@ def fit_calibration(
         authentic_regions=tuple(regions.tolist()),
         max_false_alarms=max_false_alarms,
         max_suspicions=max_suspicions,
+        traits=traits,
         calibrated_with=calibrated_with or {},
     )
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from vilaco.report.case import Case
-from vilaco.result import NOTHING_TO_JUDGE, Region
+from vilaco.result import NOTHING_TO_JUDGE, UNLIKE, Region
 
 _EVERYDAY = (
     "Crops, filters, lettering, retouching and montage are edits too. The picture cannot tell who made them, when, "
@@ -41,6 +41,7 @@ def put_in_words(case: Case) -> Words:
         return _without_promise(case)
     alarms = share(judge.max_false_alarms)
     like = f"like the {judge.calibration_pictures:,} it was calibrated on"
+    mind = _beyond_the_promise(case)
     on_average = (
         "The rate holds on average over such photos. Photos of another kind (another camera, a messenger's re-saves, "
         "screenshots, scans) may be misjudged more often."
@@ -51,6 +52,7 @@ def put_in_words(case: Case) -> Words:
             (
                 f"The score {row.detection_score:.3f} is above {row.decision_threshold:.3f}, the limit set so that at "
                 f"most {alarms} of authentic photos {like} are called tampered.",
+                *mind,
             ),
             (
                 "It is not proof, and not the chance that this photo is forged: that also depends on how many of the "
@@ -64,7 +66,7 @@ def put_in_words(case: Case) -> Words:
         as_most = f", as on most authentic photos {like}, and no region stands out" if row.region_thresholds else ""
         return Words(
             "Nothing found",
-            (f"The score {row.detection_score:.3f} is not above {row.authentic_threshold:.3f}{as_most}.",),
+            (f"The score {row.detection_score:.3f} is not above {row.authentic_threshold:.3f}{as_most}.", *mind),
             (
                 f"It does not show that the photo is untouched: {judge.missed:.0%} of the forgeries it was tried "
                 "on score no higher, and forgeries of another kind may do so more often.",
@@ -73,7 +75,7 @@ def put_in_words(case: Case) -> Words:
         )
     return Words(
         "Cannot tell",
-        (_why_not(case, alarms, like),),
+        (_why_not(case, alarms, like), *mind),
         (
             "It is not half a suspicion. Look at the regions and the file's evidence yourself, ask for the original "
             "file, or look for other copies.",
@@ -101,6 +103,14 @@ def _why_not(case: Case, alarms: str, like: str) -> str:
         f"A region stands out ({strongest}), but the score {row.detection_score:.3f} of the whole photo speaks against "
         f"it: it is not above {row.authentic_threshold:.3f}, as on most authentic photos {like}."
     )
+
+
+def _beyond_the_promise(case: Case) -> tuple[str, ...]:
+    """That the photo is unlike those the rates are about, where it is."""
+    if not case.row.unlike:
+        return ()
+    traits = "; ".join(case.row.unlike)
+    return (f"The photo is {UNLIKE}: {traits}. How often such photos are misjudged is not known.",)
 
 
 def _without_promise(case: Case) -> Words:

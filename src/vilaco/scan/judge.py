@@ -92,6 +92,7 @@ class ScanRow(BaseModel):
         overlay: Likewise, the overlay's.
         page: Which of the file's pictures it is, from 1.
         pages: How many there are.
+        unlike: In what the photo is unlike those the model was calibrated on.
         notes: How what was judged differs from what the file stores, a sentence each.
         credentials: The file's content credentials.
         seconds: Spent on this image: reading, decoding, judging.
@@ -118,6 +119,7 @@ class ScanRow(BaseModel):
     overlay: str | None = None
     page: int | None = None
     pages: int | None = None
+    unlike: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     credentials: Credentials | None = None
     seconds: float | None = None
@@ -243,6 +245,7 @@ class Judge(Task[ScanSettings, Judged]):
             largest_region=max((region.area for region in result.regions), default=0),
             perceptual_hash=similar,
             page=result.page,
+            unlike=result.unlike,
             notes=result.notes,
             seconds=round(read.seconds + time.perf_counter() - started, 4),
             model_fingerprint=self.settings.model_fingerprint,

@@ -76,6 +76,7 @@ SCHEMA = pa.schema(
         ("overlay", pa.string()),
         ("page", pa.int32()),
         ("pages", pa.int32()),
+        ("unlike", _TEXTS),
         ("notes", _TEXTS),
         ("credentials", _CREDENTIALS),
         ("seconds", pa.float64()),

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vilaco.evaluation.block_dct import BLOCK, block_dct
+from vilaco.block_dct import BLOCK, block_dct
 from vilaco.images import resave_jpeg
 
 MARGIN = 16

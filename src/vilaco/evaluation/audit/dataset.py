@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from vilaco.block_dct import BLOCK
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
 from vilaco.errors import DataError, ImageError
 from vilaco.evaluation.audit.background import block_statistics, free_blocks, pooled
@@ -23,7 +24,6 @@ from vilaco.evaluation.audit.probe import (
 from vilaco.evaluation.audit.regions import Regions, lenders
 from vilaco.evaluation.audit.report import AlarmRate, AuditReport, ImageCounts, ProbeResult
 from vilaco.evaluation.audit.verdict import verdict
-from vilaco.evaluation.block_dct import BLOCK
 from vilaco.evaluation.prediction import Predictor
 from vilaco.evaluation.profiles import resize_mask
 from vilaco.images import load_photo, resave_jpeg, resize_pixels

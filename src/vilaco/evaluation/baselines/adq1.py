@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vilaco.evaluation.block_dct import BLOCK, block_dct, luma, spread_blocks
+from vilaco.block_dct import BLOCK, block_dct, luma, spread_blocks
 
 FREQUENCIES = ((0, 1), (1, 0), (2, 0), (1, 1), (0, 2), (0, 3), (1, 2), (2, 1), (3, 0))
 MAX_STEP = 40

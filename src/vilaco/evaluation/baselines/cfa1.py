@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vilaco.evaluation.block_dct import BLOCK, spread_blocks
+from vilaco.block_dct import BLOCK, spread_blocks
 
 _NEIGHBOURS = np.array([[0, 0.25, 0], [0.25, 0, 0.25], [0, 0.25, 0]], np.float32)
 _WINDOW, _SIGMA = 7, 1.0

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vilaco.evaluation.block_dct import BLOCK, luma
+from vilaco.block_dct import BLOCK, luma
 from vilaco.images import resize_map
 
 DAUBECHIES_8_TAP = np.array(

@@ -1,7 +1,7 @@
 import numpy as np
 from scipy.fft import dctn
 
-from vilaco.evaluation.block_dct import block_dct, spread_blocks
+from vilaco.block_dct import block_dct, spread_blocks
 
 
 def test_equals_scipys_orthonormal_dct_block_by_block() -> None:
