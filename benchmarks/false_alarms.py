@@ -9,9 +9,10 @@ made from held-out photos, by operation and area. Of the pool only what no cours
 judged: the validation side, and all camera originals that no model is calibrated on (a course that trains on
 ``cameras`` must not be judged by that kind). Models that were trained otherwise are named in the table's heading.
 
-For each kind: photos, and with 95% Wilson intervals how many are called tampered, how many get no verdict, and how many
-have any region drawn, and how many are told to be unlike the photos calibrated on; the mean area drawn. Takes up under ``--runs`` what is judged already, and may be stopped. Writes
-``false_alarms_MODEL.csv`` and ``.md`` to ``benchmarks/results/``.
+For each kind: photos, and with 95% Wilson intervals how many are called tampered, how many get no verdict, how many
+have any region drawn, and how many are told to be unlike the photos calibrated on; the mean area drawn. Takes up under
+``--runs`` what is judged already, and may be stopped. Writes ``false_alarms_MODEL.csv`` and ``.md`` to
+``benchmarks/results/``.
 """
 
 import argparse
