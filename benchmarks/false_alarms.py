@@ -36,7 +36,7 @@ from pillow_heif import register_heif_opener
 from rich.progress import track
 from scipy.stats import binomtest
 
-from harness import RESULTS
+from harness import RESULTS, calibrates
 from vilaco.data.forge import ForgeConfig, PhotoPool, make_example
 from vilaco.data.formats import read_dataset
 from vilaco.data.pool import PoolPhoto, find_photo, read_pool
@@ -323,8 +323,8 @@ def main() -> None:
 
 
 def held_out(photo: PoolPhoto) -> bool:
-    """Whether no course learns from a photo or calibrates on it."""
-    return photo.side == "validation" or (photo.source == "cameras" and photo.side == "training")
+    """Whether no course learns from a photo, and no model is calibrated on it."""
+    return not calibrates(photo) and (photo.side == "validation" or photo.source == "cameras")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python benchmarks/shipped_model.py ../shared/data --trained runs/research/best --pool POOL.csv --photos PHOTOS
 
-Calibrates the model on the calibration side of the pool, which no course learns from, writes it as the package ships it
-to ``--runs``, and judges the sets that neither it nor `free`, as it lies in the package, has seen: casia1_dev,
+Calibrates the model on photos of the pool that no course learns from (`harness.calibrates`), writes it as the package
+ships it to ``--runs``, and judges the sets that neither it nor `free`, as it lies in the package, has seen: casia1_dev,
 micc_f220 and comofod_50; every set as it is, re-saved at JPEG 80, and at 0.75x re-saved at JPEG 80.
 
 Takes up under ``--runs`` what is done, and may be stopped. Writes ``shipped_model.csv`` (every figure) and
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
-from harness import COLUMNS, FILES, RESULTS, Row, markdown_table, measure, save_figures
+from harness import COLUMNS, FILES, RESULTS, Row, calibrates, markdown_table, measure, save_figures
 from vilaco.data.formats import read_dataset
 from vilaco.data.pool import find_photo, read_pool
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
@@ -171,7 +171,7 @@ def main() -> None:
     arguments = parser.parse_args()
     data, runs = arguments.data, arguments.runs
 
-    pool = [photo for photo in read_pool(arguments.pool) if photo.side == "calibration"]
+    pool = list(filter(calibrates, read_pool(arguments.pool)))
     made = ship(arguments.trained, [find_photo(photo, arguments.photos) for photo in pool], runs)
     models = {"research": made, "free": find_model("free").folder}
     rows: dict[str, Row] = {name: partial(shipped, model) for name, model in models.items()}

@@ -23,6 +23,7 @@ from vilaco.evaluation.calibrate import (
     pixel_f1_by_shift,
     write_calibrated,
 )
+from vilaco.images import load_photo
 from vilaco.localizer import Localizer
 from vilaco.runtimes import RuntimeOutput
 
@@ -35,9 +36,11 @@ class Runtime:
 
     def __init__(self, forgeries: int) -> None:
         self.calls, self.forgeries = 0, forgeries
+        self.seen: list[bytes] = []
 
     def __call__(self, views: np.ndarray, pixels: Sequence[np.ndarray]) -> RuntimeOutput:
         scores = []
+        self.seen += [picture.tobytes() for picture in pixels]
         for picture in views:
             scores.append(0.3 + 0.2 * (self.calls < self.forgeries) + 0.2 * float(picture.mean()) / 255)
             self.calls += 1
@@ -156,6 +159,17 @@ def test_calibrating_on_photos_alone(photos: list[Path], tmp_path: Path) -> None
     already = Localizer(Runtime(20), name="fake", calibration=calibration)
     assert calibrate(already, photos, seed=3).calibration == calibration  # the raw answers are asked for
     assert calibrate(Localizer(Runtime(20), name="fake"), photos, seed=4).calibration != calibration
+
+
+def test_some_authentic_pictures_are_the_files_as_they_are(photos: list[Path]) -> None:
+    runtime = Runtime(20)
+    report = calibrate(Localizer(runtime, name="fake"), photos, seed=3)
+    stored = [load_photo(path).pixels.tobytes() for path in photos]
+    as_they_are = [picture in stored for picture in runtime.seen]
+    assert not any(as_they_are[:20])
+    assert 0.1 < np.mean(as_they_are[20:]) < 0.6
+    low, high = report.calibration.traits["side"]
+    assert low < 128 < high
 
 
 def test_photos_of_which_none_can_be_read_are_refused(tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ from vilaco.traits import Ranges, Traits, usual_ranges
 
 MAX_SIDE = 8192
 """Pixels: camera originals are calibrated on at their own size."""
+STORED_SHARE = 1 / 3
+"""Of the authentic pictures: the photo's file as it is, as people have it from a camera or a site."""
 MAP_SHIFTS = np.linspace(-MAX_MAP_SHIFT, MAX_MAP_SHIFT, 129)
 """Shifts of the map's logit that are tried, in steps of 1/8: 3 hundredths of probability around 0.5."""
 
@@ -68,8 +70,9 @@ def calibrate(
     """Calibrate a model on pictures made from authentic photos that it was not trained on.
 
     Each photo gives one authentic picture and one forgery, twins that share view, camera and a randomly drawn
-    history of saves, crops and sizes. One picture a photo and label keeps the pictures exchangeable with those
-    that another photo of the same source would give, which is what a conformal guarantee rests on.
+    history of saves, crops and sizes; but a third of the authentic pictures are the photos' files as they are. One
+    picture a photo and label keeps the pictures exchangeable with those that another photo of the same source would
+    give, which is what a conformal guarantee rests on.
 
     Args:
         localizer: The model; a calibration it already has is not used.
@@ -100,8 +103,11 @@ def calibrate(
         label, host = (TAMPERED, AUTHENTIC)[place // len(pool.paths)], place % len(pool.paths)
         if pool.pixels(host) is None:
             continue
-        example = make_example(pool, np.random.default_rng([seed, host]), config, host=host, label=label)
-        picture = load_photo(example.encoded)
+        if label == AUTHENTIC and np.random.default_rng([seed, host, 1]).random() < STORED_SHARE:
+            picture = load_photo(pool.paths[host])
+        else:
+            example = make_example(pool, np.random.default_rng([seed, host]), config, host=host, label=label)
+            picture = load_photo(example.encoded)
         result = raw.predict(picture)
         scores[label].append(result.detection_score)
         if label == TAMPERED:
