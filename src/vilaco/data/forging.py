@@ -47,6 +47,7 @@ class StreamForgeConfig(ForgeConfig):
     webp_share: Share = 0.06
     avif_share: Share = 0.04
     passed_on_share: Share = 0.2
+    redraw: Weight = 0.08
 
     @model_validator(mode="after")
     def _of_the_batch(self) -> Self:

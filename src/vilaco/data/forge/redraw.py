@@ -36,7 +36,10 @@ class Autoencoder:
     """
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
-        self.encoder, self.decoder = encoder.eval(), decoder.eval()
+        self.encoder, self.decoder = (
+            part.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            for part in (encoder, decoder)
+        )
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -60,7 +63,7 @@ class Autoencoder:
 
     @torch.inference_mode()
     def redraw(self, pixels: np.ndarray, rng: np.random.Generator, *, noise: float = 0.0) -> np.ndarray:
-        """Encode and decode.
+        """Encode and decode, in bfloat16 as generators do.
 
         Args:
             pixels: ``(H, W, 3)`` uint8 RGB, sides multiples of 8.
@@ -71,11 +74,14 @@ class Autoencoder:
             Like ``pixels``.
         """
         view = torch.from_numpy(pixels.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255))
-        latents = self.encoder(view.to(memory_format=torch.channels_last))
+        with torch.autocast("cpu", torch.bfloat16):
+            latents = self.encoder(view.to(memory_format=torch.channels_last)).float()
         if noise:
             drawn = torch.from_numpy(rng.standard_normal(latents.shape, dtype=np.float32))
             latents = latents + noise * latents.std() * drawn
-        redrawn = self.decoder(latents)[0].clamp(0, 1).numpy().transpose(1, 2, 0)
+        with torch.autocast("cpu", torch.bfloat16):
+            drawn_again = self.decoder(latents)[0].float()
+        redrawn = drawn_again.clamp(0, 1).numpy().transpose(1, 2, 0)
         return np.asarray(np.rint(redrawn * 255), np.uint8)
 
 
