@@ -31,8 +31,8 @@ from vilaco.notes import Noted
 from vilaco.result import strongest_region
 from vilaco.traits import Ranges, Traits, usual_ranges
 
-MAX_SIDE = 8192
-"""Pixels: camera originals are calibrated on at their own size."""
+MAX_SIDE = 2048
+"""Pixels: larger photos are shrunk to this long side, as messengers do, unless their files are looked at as they are."""
 STORED_SHARE = 1 / 3
 """Of the authentic pictures: the photo's file as it is, as people have it from a camera or a site."""
 MAP_SHIFTS = np.linspace(-MAX_MAP_SHIFT, MAX_MAP_SHIFT, 129)
