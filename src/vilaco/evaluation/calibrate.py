@@ -32,7 +32,7 @@ from vilaco.result import strongest_region
 from vilaco.traits import Ranges, Traits, usual_ranges
 
 MAX_SIDE = 2048
-"""Pixels: larger photos are shrunk to this long side, as messengers do, unless their files are looked at as they are."""
+"""Pixels: larger photos are shrunk to this long side, as messengers do, where their files are not taken as they are."""
 STORED_SHARE = 1 / 3
 """Of the authentic pictures: the photo's file as it is, as people have it from a camera or a site."""
 MAP_SHIFTS = np.linspace(-MAX_MAP_SHIFT, MAX_MAP_SHIFT, 129)
