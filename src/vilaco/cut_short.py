@@ -85,7 +85,8 @@ def find_remains(data: bytes, kind: str, open_again: Callable[[], Image.Image]) 
         whole = data.rstrip(b"\xff")
         pictures = [_loaded(whole + ending + _END, "JPEG") for ending in (b"", _NOISE)]
     elif kind == "WEBP":
-        missing = 2 * math.prod(open_again().size) + len(_NOISE)  # more bytes than a photo needs
+        missing = 4 * (int.from_bytes(data[4:8], "little") - len(data))  # noise needs more than a photo
+        missing = min(missing, 2 * math.prod(open_again().size)) + len(_NOISE)
         endings = (bytes(missing), _NOISE * (missing // len(_NOISE)))
         try:
             pictures = [_loaded(with_webp_ending(data, ending), kind) for ending in endings]
@@ -133,13 +134,19 @@ def with_webp_ending(data: bytes, ending: bytes) -> bytes:
     return bytes(whole)
 
 
-def is_cut_tiff(picture: TiffImageFile, size: int) -> bool:
-    """Whether strips or tiles of a TIFF picture lie behind the end of its file, which has so many bytes."""
-    for offsets, counts in (_STRIPS, _TILES):
-        parts = zip(picture.tag_v2.get(offsets, ()), picture.tag_v2.get(counts, ()), strict=False)
-        if any(offset + count > size for offset, count in parts):
-            return True
-    return False
+def tiff_parts_there(picture: TiffImageFile, size: int) -> tuple[int, int]:
+    """Strips or tiles of a TIFF picture: how many at its start are there in whole, and how many it has.
+
+    Args:
+        picture: Its header is enough.
+        size: Of its file, in bytes.
+    """
+    tags = picture.tag_v2
+    offsets, counts = next(
+        ((tags[one], tags.get(other, ())) for one, other in (_STRIPS, _TILES) if one in tags), ((), ())
+    )
+    ends = [offset + count for offset, count in zip(offsets, counts, strict=False)]
+    return next((number for number, end in enumerate(ends) if end > size), len(ends)), len(ends)
 
 
 def _loaded(data: bytes, kind: str) -> Image.Image:

@@ -42,7 +42,7 @@ from PIL.MpoImagePlugin import MpoImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from vilaco import decoder_noise
-from vilaco.cut_short import Remains, find_remains, is_cut_tiff, with_webp_ending
+from vilaco.cut_short import Remains, find_remains, tiff_parts_there, with_webp_ending
 from vilaco.errors import PART_IS_THERE, ImageError
 from vilaco.jpeg_segments import SCAN, jpeg_segments
 from vilaco.mpo_pages import photos_of_mpo
@@ -378,7 +378,7 @@ def _opened_page(stream: BinaryIO, name: str, page: int | None, max_pixels: int 
             return OpenedPage(picture, number, len(tiff.offsets), notes)
         raw = tiff.raw
     if raw is not None:
-        reason = f"is a camera's raw file ({raw}), which is no picture yet; export it as JPEG or TIFF and give that"
+        reason = f"a camera's raw file ({raw}), which is no picture yet; export it as JPEG or TIFF and give that"
         raise ImageError(name, reason, code="camera_raw")
     ends_early = _is_cut_webp(stream)
     stream.seek(0)
@@ -426,8 +426,12 @@ def _load(picture: Image.Image, name: str, stream: BinaryIO) -> tuple[Image.Imag
     except OSError as error:
         if "truncated" in str(error):
             return None
-        if isinstance(picture, TiffImageFile) and is_cut_tiff(picture, stream.seek(0, os.SEEK_END)):
-            return None
+        if isinstance(picture, TiffImageFile):
+            there, parts = tiff_parts_there(picture, stream.seek(0, os.SEEK_END))
+            if there == 0 < parts:
+                raise ImageError(name, _NO_ROW, code="truncated") from error
+            if there < parts:
+                return None
         raise
 
 
