@@ -25,17 +25,28 @@ from vilaco.weights import DEFAULT
 
 RESULT = Path(__file__).parent / "results" / "serve_fuzz.json"
 UNKNOWABLE = "positive_data_acceptance"  # no schema can ask for a whole image
-FULL_QUEUE = """
+SETTINGS = """
 [checks.not_a_server_error]
 expected-statuses = ["2xx", "3xx", "4xx", 503]
-"""  # 503 is described, and right where requests come faster than photos are judged
+
+[[operations]]
+include-path = ["/v1/compare", "/v1/comparisons"]
+checks.negative_data_rejection.enabled = false
+
+[[operations]]
+include-path-regex = "^/v1/comparisons"
+checks.ensure_resource_availability.enabled = false
+"""
+"""Where schemathesis sees faults that are none. 503 is described, and right where requests come faster than photos are
+judged. Any bytes are a file as part of a form, also those that it means to be wrong. What is handed in with 202 is not
+there before it is looked at."""
 
 
 def fuzz(base: str, examples: int, seed: int) -> dict[str, Any]:
     """The report of schemathesis."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
-        Path(folder, "schemathesis.toml").write_text(FULL_QUEUE)
+        Path(folder, "schemathesis.toml").write_text(SETTINGS)
         options = f"--max-examples {examples} --seed {seed} --exclude-checks {UNKNOWABLE} --request-timeout 60"
         tool = str(Path(sys.executable).with_name("schemathesis"))
         command = [tool, "run", f"{base}/openapi.json", *options.split()]

@@ -111,3 +111,52 @@ def tiff(*folders: tuple[np.ndarray, Tags, Sequence[tuple[np.ndarray, Tags]]], b
     for pixels, extra, below in folders:
         link = add(pixels, extra, below, link)
     return bytes(out)
+
+
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1}
+"""Bytes of a value of the types that tags of a TIFF file have."""
+
+
+def tiff_with_folder_first(data: bytes) -> bytes:
+    """A TIFF file of one picture, as libtiff saves it with the folder behind the pixels, with it in front of them."""
+    at = struct.unpack_from("<I", data, 4)[0]
+    count = struct.unpack_from("<H", data, at)[0]
+    tags: dict[int, tuple[int, int, bytes]] = {}
+    for number in range(count):
+        tag, kind, values, place = struct.unpack_from("<HHI4s", data, at + 2 + 12 * number)
+        size = values * _SIZES[kind]
+        start = struct.unpack("<I", place)[0]
+        tags[tag] = kind, values, place[:size] if size <= 4 else data[start : start + size]
+    offsets, sizes = (
+        struct.unpack(f"<{tags[tag][1]}{'H' if tags[tag][0] == 3 else 'I'}", tags[tag][2]) for tag in (273, 279)
+    )
+    strips = [data[start : start + size] for start, size in zip(offsets, sizes, strict=True)]
+    tags[273] = 4, len(strips), bytes(4 * len(strips))
+    values_at = 8 + 2 + 12 * count + 4
+    end = values_at + sum(len(value) for _, _, value in tags.values() if len(value) > 4)
+    starts = [end + sum(map(len, strips[:number])) for number in range(len(strips))]
+    tags[273] = 4, len(strips), struct.pack(f"<{len(strips)}I", *starts)
+    folder, values = bytearray(struct.pack("<H", count)), bytearray()
+    for tag, (kind, number, value) in sorted(tags.items()):
+        place = value.ljust(4, b"\0") if len(value) <= 4 else struct.pack("<I", values_at + len(values))
+        folder += struct.pack("<HHI", tag, kind, number) + place
+        values += value if len(value) > 4 else b""
+    return b"II*\0" + struct.pack("<I", 8) + folder + bytes(4) + values + b"".join(strips)
+
+
+def mpo(photo: bytes, other: bytes, kind: int) -> bytes:
+    """A JPEG file with another one behind it; ``kind`` says what that is (CIPA DC-007, 5.2.3.3.1)."""
+
+    def index(length: int) -> bytes:
+        tags = struct.pack("<HHI4sHHIIHHII", 0xB000, 7, 4, b"0100", 0xB001, 4, 1, 2, 0xB002, 7, 32, 50)
+        whole = len(photo) + length
+        entries = struct.pack("<IIIHHIIIHH", 0x20030000, whole, 0, 0, 0, kind, len(other), whole - 10, 0, 0)
+        return b"MPF\0II*\0" + struct.pack("<IH", 8, 3) + tags + bytes(4) + entries
+
+    length = len(index(0)) + 4
+    return photo[:2] + b"\xff\xe2" + struct.pack(">H", length - 2) + index(length) + photo[2:] + other
+
+
+def with_segment(jpeg: bytes, content: bytes) -> bytes:
+    """A JPEG file with an APP1 segment more."""
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content + jpeg[2:]

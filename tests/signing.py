@@ -1,9 +1,14 @@
 """Content credentials with certificates that tests make for themselves."""
 
+import ctypes
 import datetime
 import io
 import json
+import warnings
 from typing import NamedTuple
+
+SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype"
+CAMERA = {"name": "test camera", "version": "1"}
 
 
 class Signer(NamedTuple):
@@ -63,12 +68,12 @@ def sign(data: bytes, signer: Signer, remote: str | None = None) -> bytes:
     actions = [
         {
             "action": "c2pa.created",
-            "digitalSourceType": "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture",
+            "digitalSourceType": f"{SOURCE_TYPES}/digitalCapture",
         },
         {"action": "c2pa.edited", "softwareAgent": "<script>alert(1)</script>"},
     ]
     manifest = {
-        "claim_generator_info": [{"name": "test camera", "version": "1"}],
+        "claim_generator_info": [CAMERA],
         "assertions": [{"label": "c2pa.actions", "data": {"actions": actions}}],
     }
     info = c2pa.C2paSignerInfo(c2pa.C2paSigningAlg.ES256, signer.chain, signer.key, None)
@@ -77,5 +82,32 @@ def sign(data: bytes, signer: Signer, remote: str | None = None) -> bytes:
         if remote is not None:
             builder.set_no_embed()
             builder.set_remote_url(remote)
+        builder.sign(notary, "image/jpeg", io.BytesIO(data), out)
+    return out.getvalue()
+
+
+def sign_with_identity(data: bytes, signer: Signer, person: Signer) -> bytes:
+    """A JPEG file whose content credentials one signs, and in which somebody else vouches for it (CAWG).
+
+    c2pa-python has no call for this, the library below it makes such signers from its settings.
+    """
+    import c2pa
+    from c2pa.c2pa import C2paSigner, _lib
+
+    settings = {
+        name: {"local": {"alg": "es256", "sign_cert": who.chain.decode(), "private_key": who.key.decode()}}
+        for name, who in (("signer", signer), ("cawg_x509_signer", person))
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        c2pa.load_settings(json.dumps(settings))
+    _lib.c2pa_signer_from_settings.restype = ctypes.POINTER(C2paSigner)
+    created = {"action": "c2pa.created", "digitalSourceType": f"{SOURCE_TYPES}/digitalCapture"}
+    manifest = {
+        "claim_generator_info": [CAMERA],
+        "assertions": [{"label": "c2pa.actions", "data": {"actions": [created]}}],
+    }
+    out = io.BytesIO()
+    with c2pa.Builder(json.dumps(manifest)) as builder, c2pa.Signer(_lib.c2pa_signer_from_settings()) as notary:
         builder.sign(notary, "image/jpeg", io.BytesIO(data), out)
     return out.getvalue()

@@ -6,13 +6,24 @@ import re
 import struct
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pictures import Tags, bmp_with_alpha, encoded, make_textured, smooth, tiff
+from pictures import (
+    Tags,
+    bmp_with_alpha,
+    encoded,
+    make_textured,
+    mpo,
+    smooth,
+    tiff,
+    tiff_with_folder_first,
+    with_segment,
+)
 from scan_runs import rows_of, run_cli
 from vilaco.decoding import to_rgb
 from vilaco.errors import ImageError
@@ -82,6 +93,36 @@ def test_frames_and_pages_of_every_format(kind: str) -> None:
     assert np.abs(photo.pixels.astype(int) - np.array(first)).mean() < 8
     assert load_photo(data, page=1).notes == photo.notes
     assert load_photo(encoded(first, kind, **options)).pages == 1
+
+
+@pytest.mark.parametrize("kind", [0x010001, 0x010002])
+def test_the_large_preview_of_a_camera_is_no_page(kind: int) -> None:
+    photo = load_photo(mpo(encoded(FULL, "JPEG"), encoded(SMALL, "JPEG"), kind))
+    assert (photo.pixels.shape, photo.pages, photo.notes) == (FULL.shape, 1, ())
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [b"http://ns.adobe.com/hdr-gain-map/1.0/", b"http://ns.apple.com/HDRGainMap/1.0/", b"urn:iso:std:iso:ts:21496:-1"],
+)
+def test_the_brightness_map_of_a_phone_is_no_page(mark: bytes) -> None:
+    xmp = b"http://ns.adobe.com/xap/1.0/\0<x:xmpmeta>" + mark
+    data = mpo(encoded(FULL, "JPEG"), with_segment(encoded(SMALL, "JPEG"), xmp), 0)
+    with Image.open(io.BytesIO(data)) as picture:
+        assert picture.n_frames == 2  # what Pillow counts
+    assert load_photo(data).pages == 1
+    with pytest.raises(ImageError, match="has one page, and page 2 was asked for"):
+        load_photo(data, page=2)
+    other = load_photo(mpo(encoded(FULL, "JPEG"), encoded(SMALL, "JPEG"), 0x020003), page=2)
+    assert (other.pixels.shape, other.notes) == (SMALL.shape, ("page 2 of 2",))
+
+
+def test_avif_of_ten_bits_says_that_eight_are_judged() -> None:
+    deep = smooth(64, 96).astype(np.uint16) * 4
+    done, data = cv2.imencode(".avif", deep, [cv2.IMWRITE_AVIF_DEPTH, 10])
+    assert done
+    assert load_photo(data.tobytes()).notes == ("more than 8 bits a channel were reduced to the upper 8",)
+    assert load_photo(encoded(smooth(64, 96), "AVIF")).notes == ()
 
 
 @pytest.mark.timeout(20)
@@ -161,7 +202,7 @@ def test_alpha_that_hides_everything_is_none() -> None:
         (encoded(Image.fromarray(smooth()).convert("CMYK"), "JPEG"), "CMYK inks were turned into RGB"),
         (encoded(np.linspace(0, 1, 2400, dtype=np.float32).reshape(40, 60), "TIFF"), "float pixels were taken for"),
         (encoded(np.arange(2400, dtype=np.int32).reshape(40, 60) * 20, "TIFF"), "32-bit pixels were taken for"),
-        (encoded(np.arange(2400, dtype=np.uint16).reshape(40, 60) * 20, "PNG"), "16 bits a channel were reduced"),
+        (encoded(np.arange(2400, dtype=np.uint16).reshape(40, 60) * 20, "PNG"), "more than 8 bits a channel were"),
     ],
 )
 def test_what_is_judged_otherwise_than_stored_is_said(data: bytes, said: str) -> None:
@@ -237,11 +278,15 @@ def test_a_jpeg_without_its_end_is_whole(options: dict[str, object]) -> None:
         ("BMP", {}),
         ("TIFF", {}),
         ("GIF", {}),
+        ("WEBP", {"quality": 90}),
+        ("WEBP", {"lossless": True}),
+        *[("TIFF", {"compression": name, "tiffinfo": {278: 8}}) for name in ("tiff_lzw", "tiff_adobe_deflate", "jpeg")],
     ],
 )
 @pytest.mark.parametrize("there", [0.3, 0.6, 0.85])
 def test_of_a_cut_file_the_rows_that_are_there_can_be_had(kind: str, options: dict[str, object], there: float) -> None:
     data = encoded(TEXTURED, kind, **options)
+    data = tiff_with_folder_first(data) if "compression" in options else data
     whole, cut = load_photo(data).pixels, data[: int(there * len(data))]
     with pytest.raises(ImageError, match=r"ends too early: \d+% of the picture is there") as caught:
         load_photo(cut)
@@ -249,7 +294,9 @@ def test_of_a_cut_file_the_rows_that_are_there_can_be_had(kind: str, options: di
     photo = load_photo(cut, accept_truncated=True)
     assert photo.rows is not None
     start, stop = photo.rows
-    if kind != "GIF":  # whose rows may be stored in turns
+    if kind == "WEBP":  # where what is known of all blocks stands in front
+        assert there / 4 < (stop - start) / 256 < there
+    elif kind != "GIF":  # whose rows may be stored in turns
         assert abs((stop - start) / 256 - there) < 0.12
     np.testing.assert_array_equal(photo.pixels[start:stop], whole[start:stop])
     assert f"rows {start + 1} to {stop} of 256 were judged" in photo.notes[0]
@@ -263,6 +310,29 @@ def test_a_progressive_jpeg_cut_before_its_last_scan_has_no_rows() -> None:
             load_photo(data[:length], accept_truncated=True)
         assert caught.value.code == "truncated"
     assert load_photo(data[: (last + len(data)) // 2], accept_truncated=True).rows is not None
+
+
+def test_an_animated_webp_cut_in_a_later_frame_has_its_first() -> None:
+    first, second = Image.fromarray(TEXTURED), Image.fromarray(255 - TEXTURED)
+    data = encoded(first, "WEBP", save_all=True, append_images=[second], quality=90)
+    whole = load_photo(data)
+    photo = load_photo(data[:-2000])
+    assert same(photo, whole.pixels)
+    assert photo.notes == ("page 1 of 2", "the file lacks its end, and nothing of the picture")
+    with pytest.raises(ImageError, match="ends too early, in page 2"):
+        load_photo(data[:-2000], page=2, accept_truncated=True)
+    early = load_photo(data[: len(data) // 4], accept_truncated=True)
+    assert early.rows is not None
+    np.testing.assert_array_equal(early.pixels[slice(*early.rows)], whole.pixels[slice(*early.rows)])
+
+
+@pytest.mark.parametrize("missing", [1, 4, 12])
+def test_a_png_without_its_end_is_whole_and_says_so(missing: int) -> None:
+    data = encoded(TEXTURED, "PNG")
+    photo = load_photo(data[:-missing])
+    assert same(photo, TEXTURED)
+    assert (photo.rows, photo.notes) == (None, ("the file lacks its end, and nothing of the picture",))
+    assert load_photo(data + b"what somebody put behind it").notes == ()
 
 
 def test_damage_is_no_cut() -> None:

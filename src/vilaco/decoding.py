@@ -28,7 +28,7 @@ import re
 import stat
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -38,14 +38,16 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
+from PIL.MpoImagePlugin import MpoImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from vilaco import decoder_noise
-from vilaco.cut_short import find_remains
+from vilaco.cut_short import Remains, find_remains, tiff_parts_there, with_webp_ending
 from vilaco.errors import PART_IS_THERE, ImageError
 from vilaco.jpeg_segments import SCAN, jpeg_segments
+from vilaco.mpo_pages import photos_of_mpo
 from vilaco.names import as_text, is_url, one_line
-from vilaco.signatures import PREFIX, is_cut_webp, is_heif, is_tiff, raw_kind
+from vilaco.signatures import PREFIX, is_cut_webp, is_deep_avif, is_heif, is_tiff, raw_kind
 from vilaco.tiff_pages import read_pages, with_first
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "AVIF")
@@ -53,6 +55,8 @@ FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "AVIF")
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong with a file is told once, by our error
 _ORIENTATION, _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR_CONFIGURATION = 274, 258, 262, 284  # TIFF and EXIF tags
+_AVIF_HEADERS, _WEBP_HEADERS = 1 << 16, 1 << 20  # bytes that are enough to know what picture it is
+_PNG_END = b"IEND\xaeB`\x82"
 _MAX_SCANS = 100  # of a JPEG; encoders write about ten
 _CUT_SHORT = ("truncated", "broken data stream", "not enough", "unexpected end")  # in Pillow's messages
 _UNDO_TURN = {
@@ -64,9 +68,11 @@ _UNDO_TURN = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }
+_LACKS_END = "the file lacks its end, and nothing of the picture"
+_NO_ROW = "the file ends too early, and no row of the picture is there in full"
 _UNCOUNTED = "the file holds more pictures, which cannot be read"
 _PAGE_NOTE = re.compile(r"page \d+ of \d+")
-_OTHER_COLOURS = {"CMYK": "CMYK inks", "LAB": "LAB colour", "YCbCr": "YCbCr colour", "HSV": "HSV colour"}
+_OTHER_COLOURS = {"CMYK": "CMYK inks", "LAB": "LAB colours", "YCbCr": "YCbCr colours", "HSV": "HSV colours"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +105,14 @@ class OpenedPage:
         page: Which of the file's pictures it is, from 1.
         pages: How many there are.
         notes: What a person should know of the choice, a sentence each.
+        ends_early: Whether it is already known that the file does.
     """
 
     picture: Image.Image
     page: int
     pages: int
     notes: tuple[str, ...]
+    ends_early: bool = False
 
 
 def open_source(source: str | Path | bytes, *, bytes_name: str = "<bytes>") -> tuple[BinaryIO, str]:
@@ -163,22 +171,21 @@ def decode(
         check_size(name, *picture.size, max_pixels)
         if isinstance(picture, JpegImageFile):
             _check_scans(stream, name)
-        if _is_deep(picture):
-            notes.append("16 bits a channel were reduced to 8: the upper byte of each was judged")
-        rows = None
+        if _is_deep(picture, stream):
+            notes.append("more than 8 bits a channel were reduced to the upper 8")
         decoder_noise.take()  # what was said of others
-        try:
-            picture, orientation = _load_tiff(picture, name) if isinstance(picture, TiffImageFile) else _load(picture)
-        except OSError as error:
-            if "truncated" not in str(error):  # damaged inside
-                raise
-            picture, rows = _remains(stream, opened, _broken(name, error), accept_truncated=accept_truncated)
-            orientation = _orientation(opened.picture)
-            notes.append(_what_remains(rows, picture.height))
-            rows = None if rows == (0, picture.height) else rows
-        if said := decoder_noise.take():
+        loaded = None if opened.ends_early else _load(picture, name, stream)
+        said = decoder_noise.take()
+        if loaded is None:
+            remains = _remains(stream, opened, name, accept_truncated=accept_truncated)
+            notes.append(_what_remains(remains))
+            loaded, rows = (remains.picture, _orientation(opened.picture)), None if remains.is_all else remains.rows
+            return Decoded(*loaded, opened.page, opened.pages, rows, notes)
+        if said:
             notes.append(f"its decoder found damage: {as_text(one_line(said))}")
-    return Decoded(picture, orientation, opened.page, opened.pages, rows, notes)
+        if picture.format == "PNG" and not _has_png_end(stream):
+            notes.append(_LACKS_END)
+    return Decoded(*loaded, opened.page, opened.pages, None, notes)
 
 
 @contextmanager
@@ -206,9 +213,8 @@ def open_page(
     except MemoryError as error:
         raise ImageError(name, "needs more memory than there is", code="out_of_memory") from error
     except Exception as error:  # Pillow's plugins let almost any type out of a broken file
-        if is_cut_webp(_start(stream), stream.seek(0, os.SEEK_END)):
-            reason = "the file ends too early, and of a WebP file no part can be judged"
-            raise ImageError(name, reason, code="truncated") from error
+        if _is_cut_webp(stream):
+            raise ImageError(name, _NO_ROW, code="truncated") from error
         raise _broken(name, error) from error
 
 
@@ -314,8 +320,11 @@ def _is_transparent(picture: Image.Image, name: str) -> bool:
         raise ImageError(name, "the file is damaged (its palette is missing)", code="corrupt") from error
 
 
-def _is_deep(picture: Image.Image) -> bool:
+def _is_deep(picture: Image.Image, stream: BinaryIO) -> bool:
     """Whether its file has more bits a channel than Pillow gives out, or 16 of grey."""
+    if picture.format == "AVIF":
+        stream.seek(0)
+        return is_deep_avif(stream.read(_AVIF_HEADERS))
     read_as = " ".join(str(tile.args) for tile in getattr(picture, "tile", ()))
     return ";16" in read_as or picture.mode.startswith("I;16") or picture.info.get("bit_depth", 8) > 8
 
@@ -369,20 +378,31 @@ def _opened_page(stream: BinaryIO, name: str, page: int | None, max_pixels: int 
             return OpenedPage(picture, number, len(tiff.offsets), notes)
         raw = tiff.raw
     if raw is not None:
-        reason = f"is a camera's raw file ({raw}), which is no picture yet; export it as JPEG or TIFF and give that"
+        reason = f"a camera's raw file ({raw}), which is no picture yet; export it as JPEG or TIFF and give that"
         raise ImageError(name, reason, code="camera_raw")
+    ends_early = _is_cut_webp(stream)
+    stream.seek(0)
+    if ends_early:
+        stream = io.BytesIO(with_webp_ending(stream.read(), bytes(_WEBP_HEADERS)))
     picture = Image.open(stream, formats=_formats(start))
     number = picture.tell() + 1
     try:
-        pages = int(getattr(picture, "n_frames", 1))
+        frames = _photos(picture, stream)
     except Exception:  # counting goes through the whole file
         return OpenedPage(picture, _checked_page(name, page or number, number), number, (_UNCOUNTED,))
+    pages = len(frames)
     if page is not None and page != number:
         number = _checked_page(name, page, pages)
         if max_pixels is not None:
             check_size(name, *picture.size, max_pixels)  # a frame is made out of those before
-        picture.seek(number - 1)
-    return OpenedPage(picture, number, pages, _of_pages(number, pages))
+        picture.seek(frames[number - 1])
+    return OpenedPage(picture, number, pages, _of_pages(number, pages), ends_early)
+
+
+def _photos(picture: Image.Image, stream: BinaryIO) -> Sequence[int]:
+    """Numbers of the frames that are pages, from 0: what a camera's JPEG has behind the photo may be something else."""
+    frames = range(int(getattr(picture, "n_frames", 1)))
+    return photos_of_mpo(stream) if isinstance(picture, MpoImageFile) else frames
 
 
 def _of_pages(page: int, pages: int) -> tuple[str, ...]:
@@ -396,37 +416,59 @@ def _checked_page(name: str, page: int, pages: int) -> int:
     return page
 
 
-def _load(picture: Image.Image) -> tuple[Image.Image, int]:
-    picture.load()
-    return picture, _orientation(picture)  # which may stand behind the pixels
+def _load(picture: Image.Image, name: str, stream: BinaryIO) -> tuple[Image.Image, int] | None:
+    """The picture with its pixels, and its orientation; ``None`` where its file ends too early."""
+    try:
+        if isinstance(picture, TiffImageFile):
+            return _load_tiff(picture, name)
+        picture.load()
+        return picture, _orientation(picture)  # which may stand behind the pixels
+    except OSError as error:
+        if "truncated" in str(error):
+            return None
+        if isinstance(picture, TiffImageFile):
+            there, parts = tiff_parts_there(picture, stream.seek(0, os.SEEK_END))
+            if there == 0 < parts:
+                raise ImageError(name, _NO_ROW, code="truncated") from error
+            if there < parts:
+                return None
+        raise
 
 
-def _remains(
-    stream: BinaryIO, opened: OpenedPage, broken: ImageError, *, accept_truncated: bool
-) -> tuple[Image.Image, tuple[int, int]]:
-    """Picture and rows that are there of a file that ends too early.
+def _remains(stream: BinaryIO, opened: OpenedPage, name: str, *, accept_truncated: bool) -> Remains:
+    """What is there of a file that ends too early.
 
     Raises:
         ImageError: ``truncated``, where too much is missing; says how much is there.
     """
     kind = opened.picture.format or ""
     if opened.page > 1 and kind != "TIFF":  # such are made out of the ones before
-        raise broken
+        raise ImageError(name, f"the file ends too early, in page {opened.page}", code="truncated")
     stream.seek(0)
     data = stream.read()
-    remains = find_remains(data, kind, lambda: _opened_page(io.BytesIO(data), broken.source, opened.page, None).picture)
+    remains = find_remains(data, kind, lambda: _opened_page(io.BytesIO(data), name, opened.page, None).picture)
     if remains is None:
-        raise broken
+        raise ImageError(name, _NO_ROW, code="truncated")
     if not (accept_truncated or remains.is_nearly_all):
         reason = f"the file ends too early: {remains.share:.0%} {PART_IS_THERE}"
-        raise ImageError(broken.source, reason, code="truncated")
-    return remains.picture, remains.rows
+        raise ImageError(name, reason, code="truncated")
+    return remains
 
 
-def _what_remains(rows: tuple[int, int], height: int) -> str:
-    if rows == (0, height):
-        return "the file lacks its end, and nothing of the picture"
-    return f"the file ends too early: rows {rows[0] + 1} to {rows[1]} of {height} were judged, the rest is unknown"
+def _what_remains(remains: Remains) -> str:
+    if remains.is_all:
+        return _LACKS_END
+    rows = f"rows {remains.rows[0] + 1} to {remains.rows[1]} of {remains.picture.height}"
+    return f"the file ends too early: {rows} were judged, the rest is unknown"
+
+
+def _is_cut_webp(stream: BinaryIO) -> bool:
+    return is_cut_webp(_start(stream), stream.seek(0, os.SEEK_END))
+
+
+def _has_png_end(stream: BinaryIO) -> bool:
+    stream.seek(0)
+    return _PNG_END in stream.read()
 
 
 def _start(stream: BinaryIO) -> bytes:

@@ -1,5 +1,7 @@
 """What a file is by its first bytes, whatever it is called."""
 
+import re
+
 PREFIX = 16
 """Bytes that tell."""
 
@@ -49,6 +51,19 @@ def is_cut_webp(start: bytes, size: int) -> bool:
         (False, True)
     """
     return start[:4] == b"RIFF" and start[8:12] == b"WEBP" and size < 8 + int.from_bytes(start[4:8], "little")
+
+
+def is_deep_avif(headers: bytes) -> bool:
+    r"""Whether an AVIF file has 10 or 12 bits a channel.
+
+    Args:
+        headers: Its first bytes, with the box ``av1C`` of AV1's settings; its third byte tells (AV1-ISOBMFF, 2.3.3).
+
+    Example:
+        >>> is_deep_avif(b"av1C\x81\0\x4c\0"), is_deep_avif(b"av1C\x81\0\x0c\0")
+        (True, False)
+    """
+    return any(bool(box[2] & 0x40) for box in re.findall(rb"av1C(...)", headers, re.DOTALL))
 
 
 def is_tiff(start: bytes) -> bool:

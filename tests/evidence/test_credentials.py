@@ -10,7 +10,7 @@ from PIL import Image
 
 from cases import make_case
 from pictures import make_photo
-from signing import Signer, make_signer, sign
+from signing import Signer, make_signer, sign, sign_with_identity
 from vilaco.errors import ConfigError
 from vilaco.evidence import Credentials
 from vilaco.evidence.credentials import TRUST_ANCHORS, _present, read_credentials, trust_anchors
@@ -109,6 +109,16 @@ def test_valid_but_signed_by_nobody_on_the_list_is_worded_so(plain_jpeg: bytes, 
     assert "Valid, but signed by someone who is not on your trust list" in render_case(case)
 
 
+def test_a_signature_of_somebody_who_vouches_is_told_apart_from_the_signers(plain_jpeg: bytes, signer: Signer) -> None:
+    person = make_signer()
+    data = sign_with_identity(plain_jpeg, signer, person)
+    found = read(data, signer.root)
+    assert (found.intact, found.trust, found.faults) == (True, "trusted", ())
+    assert (found.identity, found.identity_trust) == ("leaf, Press <b>", "untrusted")
+    assert read(data, person.root).trust == "untrusted"
+    assert "That signature holds, but <b>is by someone who is not on a trust list</b>" in render_case(make_case(data))
+
+
 IDENTITY = {"label": "cawg.identity", "data": {"signature_info": {"common_name": "Ada", "issuer": "Press"}}}
 ACCOUNTS = {"verifiedIdentities": [{"username": "ada", "provider": {"name": "Example"}}, {"name": "Ada"}]}
 
@@ -127,7 +137,7 @@ ACCOUNTS = {"verifiedIdentities": [{"username": "ada", "provider": {"name": "Exa
 def test_who_vouches_is_judged_apart_from_the_signer(
     success: list[str], failure: list[str], state: str, intact: bool, trust: str
 ) -> None:
-    """As c2pa 0.38 tells of it; its own signer makes no identity assertions."""
+    """As c2pa 0.38 tells of it."""
     results = {"success": [{"code": code} for code in success], "failure": [{"code": code} for code in failure]}
     store = {
         "active_manifest": "a",
