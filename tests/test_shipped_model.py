@@ -18,11 +18,11 @@ NAMES = (
     "tampered/two_dahlias.jpg",
     "tampered/two_rockets.jpg",
 )
-VERDICTS = {"free": "ncncccccc", "research": "ctntnnctn"}
+VERDICTS = {"free": "ncncccccc", "research": "ntntnnctn"}
 """First letters: nothing found, cannot tell, tampered."""
 SCORES = {
     "free": (0.261, 0.328, 0.262, 0.468, 0.310, 0.281, 0.353, 0.574, 0.480),
-    "research": (0.4716, 0.7956, 0.2703, 0.8669, 0.2715, 0.2067, 0.5220, 0.8153, 0.4567),
+    "research": (0.4043, 0.7215, 0.2679, 0.8553, 0.3858, 0.1725, 0.3843, 0.9026, 0.4692),
 }
 
 
