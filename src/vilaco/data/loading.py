@@ -1,4 +1,4 @@
-"""What training sees of a data set: images and one label each.
+"""What training sees of a data set: images and one label each, and boxes only where a run asks for them.
 
 A :class:`WeakRecord` has no mask field, so no mask can reach a loss, a crop or a checkpoint choice.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from vilaco.data.boxes import Box, box_fault
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
 from vilaco.errors import DataError, ImageError
 from vilaco.images import load_photo, resave_jpeg, resize_pixels
@@ -20,11 +21,19 @@ CLEAN_VIEW = 0
 
 @dataclass(frozen=True, slots=True)
 class WeakRecord:
-    """An image and its label; ``sha256`` is of the file's bytes."""
+    """An image and its label.
+
+    Attributes:
+        path: The image file.
+        label: 1 tampered, 0 authentic.
+        sha256: Of the file's bytes.
+        boxes: Around what was tampered with; none in a run that is weakly supervised.
+    """
 
     path: Path
     label: int
     sha256: str
+    boxes: tuple[Box, ...] = ()
 
 
 class AugmentationConfig(BaseModel):
@@ -70,30 +79,36 @@ def view_pixels(
 
 
 def weaken(
-    records: Sequence[Record], *, progress: Callable[[], None] = lambda: None
+    records: Sequence[Record], *, boxes: bool = False, progress: Callable[[], None] = lambda: None
 ) -> tuple[list[WeakRecord], list[ImageError]]:
     """Keep what training may see, and find out which images can be read at all.
 
     Args:
         records: Labelled images.
+        boxes: Whether training may see boxes too, and is then not weakly supervised any more.
         progress: Called once an image.
 
     Returns:
         The readable images, in order, and one error for each of the others.
 
     Raises:
-        DataError: If an image has no label.
+        DataError: If an image has no label, or boxes are asked for and one reaches out of its photo or is on an
+            authentic one.
     """
     usable, errors = [], []
     for record in records:
         if record.label is None:
             raise DataError(f"{record.path}: no label; training needs 0 (authentic) or 1 (tampered) for every image")
         try:
-            load_photo(record.path)
+            size = load_photo(record.path).upright_size
         except ImageError as error:
             errors.append(error)
         else:
-            usable.append(WeakRecord(record.path, record.label, hashlib.sha256(record.path.read_bytes()).hexdigest()))
+            seen = record.boxes if boxes else ()
+            if fault := box_fault(seen, size) or ("has boxes, but is authentic" if seen and not record.label else None):
+                raise DataError(f"{record.path}: {fault}")
+            sha256 = hashlib.sha256(record.path.read_bytes()).hexdigest()
+            usable.append(WeakRecord(record.path, record.label, sha256, seen))
         progress()
     return usable, errors
 
