@@ -21,12 +21,11 @@ from safetensors.torch import load_file
 from pictures import make_photo
 from vilaco.data.forging import ForgedPictures, StreamConfig
 from vilaco.data.formats import read_dataset
-from vilaco.data.loading import weaken
 from vilaco.encoders import EncoderConfig, load_encoder
 from vilaco.encoders.base import VisionLanguageEncoder
 from vilaco.errors import ConfigError, DataError, ImageError, ModelError
 from vilaco.files import write_atomically
-from vilaco.images import load_photo, resize_pixels
+from vilaco.images import resize_pixels
 from vilaco.localizer import Localizer
 from vilaco.method.checkpoint import save_checkpoint
 from vilaco.method.self_forged import SelfForgedObjectiveConfig, self_forged_losses
@@ -35,7 +34,7 @@ from vilaco.runtimes.torch import TorchRuntime
 from vilaco.training.callbacks import LAST
 from vilaco.training.recipe import Recipe, load_recipe
 from vilaco.training.self_forged import SaveStage, SelfForgedModule, WeightAverage
-from vilaco.training.self_training import SOURCES_FILE, draw_pseudo_masks, pseudo_mask, train_by_forging
+from vilaco.training.self_training import SOURCES_FILE, train_by_forging
 from vilaco.training.stage import StageConfig
 
 WEIGHTS = "model/model.safetensors"
@@ -376,7 +375,7 @@ def test_from_a_model_the_rounds_follow_at_once_and_a_resume_remembers_it(
     with killed_after(2):
         train_by_forging(records, recipe, tmp_path / "b", **sources, encoder=encoder)
     assert json.loads((tmp_path / "b" / SOURCES_FILE).read_text())["photos"] == [str(path) for path in more_photos]
-    with pytest.raises(ConfigError, match="the photos, segments and model it began with"):
+    with pytest.raises(ConfigError, match="the photos, segments, model and boxes it began with"):
         train_by_forging(records, recipe, tmp_path / "b", photos=more_photos, resume=True, encoder=encoder)
     train_by_forging(records, recipe, tmp_path / "b", resume=True, encoder=encoder)
     assert_same_weights(tmp_path / "a", tmp_path / "b")
@@ -462,36 +461,6 @@ def test_without_rounds_photos_alone_are_enough(
         train_by_forging([], recipe, tmp_path / "none", encoder=encoder)
 
 
-def test_a_pseudo_mask_by_hand() -> None:
-    map_ = np.array([[0.1, 0.4, 0.4], [0.9, 0.2, 0.3]])
-    mask = pseudo_mask(map_, tampered_share=1 / 3, unknown_share=1 / 3)
-    assert mask.tolist() == [[0, 1, 255], [1, 0, 255]]  # of two equal ones the first
-    assert mask.dtype == np.uint8
-    assert pseudo_mask(map_, tampered_share=0.01, unknown_share=0).tolist() == [[0, 0, 0], [1, 0, 0]]  # one at least
-    assert pseudo_mask(map_, tampered_share=0.99, unknown_share=0.99).tolist() == [[1, 1, 1], [1, 1, 1]]
-
-
-def test_pseudo_masks_are_the_teachers_highest_pixels_on_tampered_images_alone(
-    whole: Path, piles: Path, recipe: Recipe, encoder: VisionLanguageEncoder
-) -> None:
-    usable, _ = weaken(read_dataset(piles)[:4])
-    teacher = Localizer(TorchRuntime.load(whole / "stages/0/model", encoder=encoder), name="teacher")
-    calls: list[int] = []
-    drawn = draw_pseudo_masks(teacher, usable, recipe.self_training, progress=lambda: calls.append(1))
-    assert len(calls) == 4
-    assert [image.pseudo_mask is None for image in drawn] == [not record.label for record in usable]
-    for image in drawn:
-        if image.pseudo_mask is None:
-            continue
-        height, width = load_photo(image.record.path).upright_size
-        assert image.pseudo_mask.shape == (height // 2, width // 2)
-        counts = [(image.pseudo_mask == value).mean() for value in (1, 255)]
-        np.testing.assert_allclose(counts, [0.06, 0.08], atol=0.001)
-        map_ = cv2.resize(teacher(image.record.path).localization_map, (width // 2, height // 2))
-        assert map_[image.pseudo_mask == 1].min() >= map_[image.pseudo_mask == 255].max()
-        assert map_[image.pseudo_mask == 255].min() >= map_[image.pseudo_mask == 0].max()
-
-
 def test_the_average_by_hand_and_wherever_the_network_goes(
     tiny_forensic: dict[str, Any], encoder: VisionLanguageEncoder
 ) -> None:
@@ -548,9 +517,15 @@ def test_eight_forgeries_are_overfitted(
     optimiser = torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), lr=4e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=STEPS)
     config, labels = SelfForgedObjectiveConfig(consistency=0), torch.ones(8)
+    target, everywhere = mask.float(), torch.ones(mask.shape)
     for step in range(STEPS):
         losses = self_forged_losses(
-            model(view.float() / 255, pixels.float(), matches), labels, mask, config, progress=step / STEPS
+            model(view.float() / 255, pixels.float(), matches),
+            labels,
+            target,
+            everywhere,
+            config,
+            progress=step / STEPS,
         )
         optimiser.zero_grad()
         losses.total.backward()

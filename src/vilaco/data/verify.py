@@ -5,10 +5,11 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from vilaco.data.boxes import box_fault
 from vilaco.data.formats import SPLIT_READERS, recognise
 from vilaco.data.formats.layout import images_under
 from vilaco.data.known_counts import KNOWN_COUNTS
@@ -55,6 +56,7 @@ class _Looked:
     mask_status: MaskStatus | None = None
     mask_reason: str = ""
     not_binary: bool = False
+    box_fault: str | None = None
 
 
 def open_splits(paths: Sequence[Path], format: str | None = None) -> list[DataSplit]:
@@ -126,14 +128,20 @@ def _look(record: Record) -> _Looked:
         size = load_photo(data).upright_size
     except ImageError as error:
         return _look_at_mask(record, None, _Looked(sha256, error.reason))
-    return _look_at_mask(record, size, _Looked(sha256, None))
+    return _look_at_mask(record, size, _Looked(sha256, None, box_fault=_box_fault(record, size)))
+
+
+def _box_fault(record: Record, size: tuple[int, int]) -> str | None:
+    if record.boxes and record.label == AUTHENTIC:
+        return "has boxes, but is labelled authentic"
+    return box_fault(record.boxes, size)
 
 
 def _look_at_mask(record: Record, size: tuple[int, int] | None, image: _Looked) -> _Looked:
     """Add the mask's status; ``size`` is the image's (height, width), ``None`` if it cannot be read."""
 
     def result(status: MaskStatus, reason: str = "", *, not_binary: bool = False) -> _Looked:
-        return _Looked(image.sha256, image.image_fault, status, reason, not_binary)
+        return replace(image, mask_status=status, mask_reason=reason, not_binary=not_binary)
 
     if record.mask is None:
         return image
@@ -179,6 +187,12 @@ def _split_report(split: DataSplit, looked: Sequence[_Looked], policy: MaskSizeP
         mask_faults=mask_faults,
         masks_not_binary=[
             str(record.mask) for record, look in zip(split.records, looked, strict=True) if look.not_binary
+        ],
+        boxed=sum(bool(record.boxes) for record in split.records),
+        box_faults=[
+            Fault(file=str(record.path), reason=look.box_fault)
+            for record, look in zip(split.records, looked, strict=True)
+            if look.box_fault
         ],
         scenes=len({record.group for record in split.records if record.group is not None}),
         without_scene=sum(record.group is None for record in split.records),

@@ -51,7 +51,7 @@ class MaskCounts(_Report):
 
 
 class SplitReport(_Report):
-    """One split: ``images = authentic + tampered + unlabelled = readable + len(unreadable)``."""
+    """One split: ``images = authentic + tampered + unlabelled = readable + len(unreadable)``; ``boxed`` have boxes."""
 
     name: Text
     format: str
@@ -64,6 +64,8 @@ class SplitReport(_Report):
     masks: MaskCounts
     mask_faults: list[Fault]
     masks_not_binary: list[Text]
+    boxed: int
+    box_faults: list[Fault]
     scenes: int
     without_scene: int
     files_not_used: list[Text]

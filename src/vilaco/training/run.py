@@ -45,6 +45,8 @@ class TrainingSummary:
         validation_image_auc: Of the best epoch, on the held-out share.
         skipped: Images that could not be read.
         interrupted: True when Ctrl-C ended the run early; it can be resumed.
+        supervision: What was known of the user's images, in words; ``None`` for recipes that do not forge, which are
+            told labels alone.
         changes: Figures before and after learning from the user's images, where a recipe that forges did.
     """
 
@@ -53,6 +55,7 @@ class TrainingSummary:
     validation_image_auc: float | None
     skipped: list[ImageError]
     interrupted: bool
+    supervision: str | None = None
     changes: tuple[Figures, Figures] | None = None
 
 

@@ -13,6 +13,7 @@ and a held-out share of the photos, forged on the spot, calibrate the model's ve
 
 import json
 import logging
+import math
 import shutil
 import time
 from collections import Counter
@@ -35,13 +36,14 @@ from vilaco.encoders.base import VisionLanguageEncoder
 from vilaco.errors import ConfigError, DataError, ImageError
 from vilaco.evaluation.calibrate import calibrate, write_calibrated
 from vilaco.evaluation.image_metrics import ImageScores, image_auc
+from vilaco.files import write_atomically
 from vilaco.images import load_photo
 from vilaco.localizer import Localizer
 from vilaco.method.checkpoint import CONFIG
 from vilaco.method.vilaco import ViLaCo, ViLaCoConfig
 from vilaco.runtimes.torch import TorchRuntime
 from vilaco.training.callbacks import ProgressBar, StepLines, write_json
-from vilaco.training.changes import Figures, make_forgeries, measure
+from vilaco.training.changes import TITLES, Figures, make_forgeries, measure
 from vilaco.training.makers import PictureSource
 from vilaco.training.recipe import Recipe
 from vilaco.training.run import (
@@ -60,7 +62,7 @@ from vilaco.training.self_forged import SaveStage, SelfForgedModule
 from vilaco.training.stage_run import run_stage
 from vilaco.training.weights import take_up
 
-STAGES, SOURCES_FILE, CHANGES_FOLDER = "stages", "sources.json", "held_out_forgeries"
+STAGES, SOURCES_FILE, CHANGES_FOLDER, CARD = "stages", "sources.json", "held_out_forgeries", "README.md"
 IMAGE_LABELS, BOXES, AUTHENTIC_PHOTOS = "image labels", "boxes", "authentic photos alone"
 """What a run may have been told about the user's images."""
 
@@ -212,7 +214,16 @@ def train_by_forging(
         validation_auc = changes[1].image_auc if changes else _held_out_auc(trained, held_out, progress)
         facts["validation_image_auc"] = validation_auc
     write_json(out / RUN_FILE, {**facts, "seconds": round(time.monotonic() - started, 1), "resumed": resume})
-    return TrainingSummary(out / "model", None, validation_auc, skipped, interrupted=False, changes=changes)
+    write_atomically(out / "model" / CARD, _card(facts, changes).encode())
+    return TrainingSummary(
+        out / "model",
+        None,
+        validation_auc,
+        skipped,
+        interrupted=False,
+        supervision=facts["supervision"],
+        changes=changes,
+    )
 
 
 def split_photos(photos: Sequence[WeakRecord], *, share: float, seed: int) -> tuple[list[WeakRecord], list[WeakRecord]]:
@@ -270,6 +281,26 @@ def _changes(
         return measure(localizer, held_out, forgeries, progress=partial(progress.advance, task))
 
     return figures(before), figures(after)
+
+
+def _card(facts: dict[str, Any], changes: tuple[Figures, Figures] | None) -> str:
+    """What is known of a model at its birth; its owner adds what it is for and where it fails."""
+    authentic, tampered = (facts["train_images"].get(f"label_{label}", 0) for label in (AUTHENTIC, TAMPERED))
+    started = f"started from `{facts['started_from']}`, " if facts["started_from"] else ""
+    text = f"""# A model of one's own
+
+Trained by vilaco {facts["vilaco_version"]}, {started}supervision: **{facts["supervision"]}**. Learned from
+{authentic} authentic and {tampered} tampered photos, {facts["boxes"]} boxes, and forgeries that it made itself from the
+authentic ones and {facts["photos"]} more.
+"""
+    if changes:
+        rows = [
+            f"| {title} | {getattr(changes[0], name):.3f} | {getattr(changes[1], name):.3f} |"
+            for name, title in TITLES.items()
+            if not math.isnan(getattr(changes[1], name))
+        ]
+        text += "\n".join(["\n| on held-out photos | before | after |", "|---|---|---|", *rows, ""])
+    return text
 
 
 def _sources(
