@@ -13,8 +13,8 @@ stored and at 0.75x re-saved at JPEG 80.
 
 ``--free-photos`` holds what ``free_photos.py`` gathers; without it that row is left out.
 
-Needs the forged stage that ``shipped_model.py`` trains. Takes up under ``--runs`` what is done, and may be stopped.
-Writes ``ablation.csv`` and ``ablation.md`` to ``benchmarks/results/``.
+Needs the forged stage that ``shipped_model.py`` of commit 17de5c8 trains. Takes up under ``--runs`` what is done, and
+may be stopped. Writes ``ablation.csv`` and ``ablation.md`` to ``benchmarks/results/``.
 """
 
 import argparse
@@ -32,7 +32,7 @@ import torch
 from torch import Tensor
 
 from harness import RESULTS, Row, measure, save_figures, shared_encoder, train_once, train_out_of_fold
-from shipped_model import CHANGES, PHOTOS, SEGMENTS, USERS, background_aucs
+from shipped_model import CHANGES, USERS, background_aucs
 from vilaco.data.formats import read_dataset
 from vilaco.data.records import Record
 from vilaco.data.split import group_key, grouped_folds
@@ -49,6 +49,8 @@ from vilaco.training.recipe import Recipe, load_recipe
 from vilaco.training.run import TrainingSummary
 from vilaco.training.self_training import train_by_forging
 
+PHOTOS = ("bsds500/images", "imagenet_sample", "casia2_au")
+SEGMENTS = "bsds500/segments"
 FILES = {files: CHANGES[files] for files in ("raw", "0.75x, jpeg80")}
 STEPS, SCRATCH_STEPS = 50, 200
 SHORT = (

@@ -17,6 +17,7 @@ have any region drawn; the mean area drawn. Takes up under ``--runs`` what is ju
 import argparse
 import base64
 import csv
+import hashlib
 import io
 import json
 import os
@@ -276,7 +277,8 @@ def main() -> None:
     for photo in filter(held_out, read_pool(args.pool)):
         large = photo.source == "cameras" and photo.width * photo.height > 2e6
         pool.setdefault(LARGE if large else photo.source, []).append(find_photo(photo, args.photos))
-    log = args.runs / f"{localizer.fingerprint[:12]}.jsonl"
+    limits = repr((localizer.thresholds, localizer.calibration and localizer.calibration.region_thresholds()))
+    log = args.runs / f"{localizer.fingerprint[:12]}-{hashlib.sha256(limits.encode()).hexdigest()[:8]}.jsonl"
     forged_from = [path for source in WEB for path in pool[source]]
 
     def cases() -> Iterator[Case]:

@@ -30,6 +30,8 @@ CELL = (240, 364)
 """(height, width) in pixels of a picture's place in the overview."""
 WORDS = ("authentic", "tampered")
 """Labels 0 and 1 in words."""
+RIGHT = ("nothing found", "tampered")
+"""The verdicts that are right of them."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Judged:
 
 def judge_examples(localizer: Localizer, out: Path) -> list[Judged]:
     """Judge every example photo, print a line on each, and write its mask, map and overlay below ``out``."""
-    print(f"{'photo':32}{'truth':11}{'verdict':13}{'score':>6}{'regions':>9}{'seconds':>9}")
+    print(f"{'photo':32}{'truth':11}{'verdict':15}{'score':>6}{'regions':>9}{'seconds':>9}")
     judged = []
     for record in read_dataset(PHOTOS):
         result = localizer(record.path)
@@ -61,7 +63,7 @@ def judge_examples(localizer: Localizer, out: Path) -> list[Judged]:
         result.save(out, name)
         judged.append(Judged(name, label, mask, result))
         numbers = f"{result.detection_score:6.3f}{len(result.regions):9d}{result.seconds:9.2f}"
-        print(f"{name.as_posix():32}{WORDS[label]:11}{result.verdict:13}{numbers}", flush=True)
+        print(f"{name.as_posix():32}{WORDS[label]:11}{result.verdict:15}{numbers}", flush=True)
     return judged
 
 
@@ -75,7 +77,8 @@ def _row(one: Judged) -> np.ndarray:
     height, width = one.mask.shape
     scale = min(CELL[0] / height, CELL[1] / width)
     size = round(scale * height), round(scale * width)
-    photo, values = resize_pixels(result.pixels, size), resize_map(result.localization_map, size)
+    photo = resize_pixels(result.pixels, size)
+    values, shown = resize_map(result.localization_map, size), resize_map(result.shown_map, size)
     truth, pred_mask = (resize_map(mask, size) > 0.5 for mask in (one.mask, result.pred_mask))
     grey = np.repeat(truth[..., None], 3, axis=2).astype(np.uint8) * 255
     verdict = f"verdict: {result.verdict}, score {result.detection_score:.2f}"
@@ -83,7 +86,7 @@ def _row(one: Judged) -> np.ndarray:
         (one.name.name, photo),
         (f"truth: {WORDS[one.label]}", grey),
         ("map", heat_colours(values)),
-        (verdict, draw_overlay(photo, values, pred_mask)),
+        (verdict, draw_overlay(photo, shown, pred_mask)),
     )
     return titled_row([(title, _in_cell(picture)) for title, picture in pictures])
 
@@ -106,7 +109,7 @@ def run(model: str, out: Path) -> None:
     results, picture = out / "results.jsonl", out / "overview.jpg"
     write_atomically(results, "".join(one.result.to_json() + "\n" for one in judged).encode())
     write_atomically(picture, encode_jpeg(overview(judged), 90, subsampling="4:4:4"))
-    right = sum(one.result.verdict == WORDS[one.label] for one in judged)
+    right = sum(one.result.verdict == RIGHT[one.label] for one in judged)
     undecided = sum(one.result.verdict == "cannot tell" for one in judged)
     print(
         f"\n{right} of {len(judged)} verdicts are right, {undecided} say that the model cannot tell. "

@@ -1,20 +1,23 @@
-"""Draw the pictures of the guides to reuse and to comparing with an original, from the example photos.
+"""Draw pictures of the docs from the example photos: what the shipped model finds and where it fails, reuse, comparing.
 
     python examples/make_guide_pictures.py
 
-Writes ``docs/images/reuse.jpg`` and ``docs/images/compare.jpg``.
+Writes ``overview.jpg``, ``failures.jpg``, ``reuse.jpg`` and ``compare.jpg`` to ``docs/images/``.
 """
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+from demo import judge_examples, overview
 
 from vilaco.compare import compare
 from vilaco.compare.compare import difference_picture
 from vilaco.compare.report import overlay
 from vilaco.images import encode_jpeg, load_photo, resize_pixels
+from vilaco.localizer import Localizer
 from vilaco.report.overlay import titled_row
 from vilaco.reuse.features import MAX_PIXELS, extract, reduced_grey
 from vilaco.reuse.finding import Outline, find
@@ -22,6 +25,7 @@ from vilaco.reuse.register import lay
 
 ROOT = Path(__file__).parents[1]
 IMAGES, PHOTOS = ROOT / "docs/images", ROOT / "examples/photos/authentic"
+FOUND, FAILED = ("blue_eyes", "two_dahlias"), ("coffee", "dahlia_on_saucer", "no_mission_patch", "two_rockets")
 
 
 def shown(pixels: np.ndarray, height: int) -> np.ndarray:
@@ -77,7 +81,16 @@ def draw_reuse(first: Path, second: Path) -> np.ndarray:
     )
 
 
+def draw_verdicts(names: Sequence[str]) -> np.ndarray:
+    """Rows of the demo's overview."""
+    with tempfile.TemporaryDirectory() as folder:
+        judged = judge_examples(Localizer.load(), Path(folder))
+    return overview([one for one in judged if one.name.name in names])
+
+
 def main() -> None:
+    for picture, names in (("overview", FOUND), ("failures", FAILED)):
+        (IMAGES / f"{picture}.jpg").write_bytes(encode_jpeg(draw_verdicts(names), 88))
     (IMAGES / "compare.jpg").write_bytes(encode_jpeg(draw_compare(PHOTOS / "china.jpg"), 88))
     (IMAGES / "reuse.jpg").write_bytes(encode_jpeg(draw_reuse(PHOTOS / "china.jpg", PHOTOS / "rocket.jpg"), 88))
 

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from pictures import make_photo
+from vilaco.calibration import RegionThresholds
 from vilaco.images import load_photo
 from vilaco.report import Case, Judge
 from vilaco.result import Result
@@ -15,7 +16,7 @@ JUDGE = Judge(
     fingerprint="ab" * 32,
     encoder="tiny",
     max_false_alarms=0.05,
-    max_misses=0.2,
+    missed=0.2,
     calibration_pictures=1234,
 )
 EVIL = "<script>alert(1)</script>"
@@ -30,12 +31,20 @@ def make_jpeg(height: int = 72, width: int = 96, **exif: str) -> bytes:
 
 
 def make_case(
-    data: bytes | None = None, *, score: float = 0.9, name: str = "photo.jpg", judge: Judge = JUDGE, spot: float = 0.8
+    data: bytes | None = None,
+    *,
+    score: float = 0.9,
+    name: str = "photo.jpg",
+    judge: Judge = JUDGE,
+    spot: float = 0.8,
+    regions: RegionThresholds | None = None,
 ) -> Case:
     data = make_jpeg() if data is None else data
     photo = load_photo(data)
     values = np.zeros(photo.upright_size, np.float32)
     values[: len(values) // 2, : values.shape[1] // 4] = spot
     thresholds = {"decision_threshold": 0.8, "authentic_threshold": 0.3}
-    result = Result.from_map(photo, values, score, model="test@abab", seconds=0.5, **thresholds)
+    result = Result.from_map(
+        photo, values, score, model="test@abab", seconds=0.5, region_thresholds=regions, **thresholds
+    )
     return Case.build(photo, result, judge, source=data, name=name)

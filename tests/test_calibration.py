@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from pydantic import ValidationError
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from vilaco.calibration import Calibration, Thresholds, false_alarm_threshold, miss_threshold, platt
+from vilaco.calibration import Calibration, RegionThresholds, Thresholds, false_alarm_threshold, miss_threshold, platt
 from vilaco.errors import ConfigError
 
 TENTHS = tuple(i / 10 for i in range(1, 10))  # .1 to .9
@@ -125,6 +125,31 @@ def test_a_weak_model_leaves_a_gap_and_a_strong_one_none() -> None:
     assert high.thresholds() == Thresholds(decision=0.6, authentic=0.6)
 
 
+def test_with_regions_both_thresholds_are_about_authentic_photos() -> None:
+    calibration = make_calibration(authentic_regions=(0.0,) * 5 + (0.6, 0.7, 0.8, 0.9), max_suspicions=0.3)
+    assert calibration.thresholds() == Thresholds(decision=0.9, authentic=0.7)
+    assert calibration.thresholds(0.5) == Thresholds(decision=0.5, authentic=0.5)  # an accusation is a suspicion too
+    regions = calibration.region_thresholds()
+    assert regions == RegionThresholds(weak=0.7, strong=1.0)  # nine photos cannot promise 1 in 50
+    strong = calibration.model_copy(update={"max_strong": 0.1}).region_thresholds()
+    assert strong == RegionThresholds(weak=0.7, strong=0.9)
+    assert make_calibration().region_thresholds() is None
+    assert (calibration.missed(0.3), calibration.missed(0.29), calibration.missed(1.0)) == (3 / 9, 2 / 9, 1.0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), drawn_on=st.floats(0.2, 1.0))
+def test_regions_of_photos_like_those_are_drawn_as_rarely_as_promised(seed: int, drawn_on: float) -> None:
+    """Of many calibrations on 99 photos each, the mean share of other photos with a region above each threshold."""
+    rng = np.random.default_rng(seed)
+    strongest = rng.beta(8, 2, (1000, 100)) * (rng.random((1000, 100)) < drawn_on)
+    calibrated = [make_calibration(authentic_regions=tuple(np.sort(row[1:]).tolist())) for row in strongest]
+    limits = [calibration.region_thresholds() for calibration in calibrated]
+    for name, promised in {"weak": 0.1, "strong": 0.02}.items():
+        beyond = [row[0] > getattr(limit, name) for row, limit in zip(strongest, limits, strict=True)]
+        assert np.mean(beyond) < promised + 4 * math.sqrt(promised / 1000), name
+
+
 score_lists = st.lists(st.floats(0, 1).map(lambda x: round(x, 6)), min_size=20, max_size=40).map(
     lambda x: tuple(sorted(x))
 )
@@ -142,6 +167,15 @@ def test_both_promises_hold_for_any_scores_and_a_lower_rate_never_lowers_the_thr
     assert sum(s <= cleared for s in tampered if s > 0) <= 0.2 * (len(tampered) + 1)
     lower, higher = sorted((rate, stricter))
     assert calibration.thresholds(lower).decision >= calibration.thresholds(higher).decision
+    quiet = calibration.model_copy(update={"authentic_regions": authentic, "max_suspicions": 0.2})
+    decision, cleared = quiet.thresholds(rate)
+    assert 0 <= cleared <= decision <= 1
+    assert sum(s > decision for s in authentic) <= rate * (len(authentic) + 1)
+    assert sum(s > cleared for s in authentic) <= max(rate, 0.2) * (len(authentic) + 1)
+    regions = quiet.region_thresholds()
+    assert regions is not None
+    assert sum(s > regions.weak for s in authentic) <= 0.2 * (len(authentic) + 1)
+    assert regions.weak <= regions.strong
 
 
 def test_scores_by_hand() -> None:

@@ -308,6 +308,19 @@ def test_files_cut_short_are_refused(kind: str) -> None:
         assert refusal(data[:length]).code in {"truncated", "corrupt"}
 
 
+def test_a_webp_file_cut_short_is_said_to_be_so() -> None:
+    data = encoded(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8), "WEBP")
+    for length in (len(data) // 2, len(data) - 1):
+        cut = refusal(data[:length])
+        assert (cut.code, cut.reason) == (
+            "truncated",
+            "the file ends too early, and of a WebP file no part can be judged",
+        )
+    damaged = bytearray(data)
+    damaged[20:60] = bytes(40)
+    assert refusal(bytes(damaged)).code == "corrupt"
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF"])
 @settings(max_examples=40, deadline=None)
 @given(st.data())

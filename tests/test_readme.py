@@ -18,7 +18,7 @@ def test_the_python_example_runs_and_prints_a_result(tmp_path: Path) -> None:
     (code,) = PYTHON
     shutil.copytree(ROOT / "examples/photos", tmp_path / "examples/photos")
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert run.stdout.startswith(("tampered ", "authentic ", "cannot tell "))
+    assert run.stdout.startswith(("tampered ", "nothing found ", "cannot tell "))
     assert len(list((tmp_path / "demo-out").iterdir())) == 3
 
 
@@ -32,6 +32,7 @@ def test_the_readme_is_short() -> None:
 def test_every_measured_row_is_in_the_results(page: str) -> None:
     tables = [ROOT / f"benchmarks/results/{name}.md" for name in ("compare", "shipped_model")]
     results = [line for table in tables for line in table.read_text().splitlines()]
-    rows = [line for line in (ROOT / page).read_text().splitlines() if line.startswith("|") and " / ." in line]
+    measured = re.compile(r"\|.* / \.|\| (casia1_dev|micc_f220|comofod_50) \|")
+    rows = [line for line in (ROOT / page).read_text().splitlines() if measured.match(line)]
     assert rows
     assert [row for row in rows if row not in results] == []

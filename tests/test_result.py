@@ -10,8 +10,9 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 from pydantic import ValidationError
 
+from vilaco.calibration import RegionThresholds
 from vilaco.images import Photo, load_photo
-from vilaco.result import Region, Result, ResultRow, find_regions
+from vilaco.result import Region, Result, ResultRow, find_regions, strongest_region
 
 
 def make_result(values: np.ndarray, **changes: object) -> Result:
@@ -105,8 +106,8 @@ def test_label_and_mask_follow_their_own_thresholds() -> None:
         (0.71, "tampered", 1),
         (0.7, "cannot tell", 0),
         (0.31, "cannot tell", 0),
-        (0.3, "authentic", 0),
-        (0.0, "authentic", 0),
+        (0.3, "nothing found", 0),
+        (0.0, "nothing found", 0),
     ],
 )
 def test_between_the_thresholds_the_verdict_is_cannot_tell(score: float, verdict: str, label: int) -> None:
@@ -117,10 +118,39 @@ def test_between_the_thresholds_the_verdict_is_cannot_tell(score: float, verdict
     assert json.loads(result.to_json())["verdict"] == verdict
 
 
+def test_regions_are_drawn_and_named_by_their_evidence() -> None:
+    def judged(weak: float, strong: float, score: float = 0.2) -> Result:
+        limits = RegionThresholds(weak=weak, strong=strong)
+        return make_result(two_squares(), detection_score=score, authentic_threshold=0.3, region_thresholds=limits)
+
+    both = judged(0.7, 0.9)
+    assert [(region.mean_score, region.strength) for region in both.regions] == [(0.9375, "strong"), (0.75, "weak")]
+    assert both.pred_mask.sum() == 45
+    one = judged(0.75, 0.95)  # at the threshold is not above it
+    assert [(region.mean_score, region.strength) for region in one.regions] == [(0.9375, "weak")]
+    expected = np.zeros((20, 30))
+    expected[10:15, 20:25] = 0.9375
+    np.testing.assert_array_equal(one.pred_mask, expected > 0)
+    np.testing.assert_array_equal(one.shown_map, expected)
+    np.testing.assert_array_equal(one.localization_map, two_squares())
+    assert one.verdict == "cannot tell"  # the score speaks against it
+    assert json.loads(one.to_json())["region_thresholds"] == {"weak": 0.75, "strong": 0.95}
+    none = judged(0.95, 1.0)
+    assert (none.verdict, none.regions, none.pred_mask.any()) == ("nothing found", (), False)
+    np.testing.assert_array_equal(none.overlay(), none.pixels)
+    assert judged(0.95, 1.0, score=0.4).verdict == "cannot tell"
+    assert judged(0.95, 1.0, score=0.9).verdict == "tampered"
+
+
+def test_the_strongest_region_is_the_one_of_the_highest_mean() -> None:
+    assert strongest_region(two_squares()) == 0.9375
+    assert strongest_region(two_squares(), threshold=0.95) == 0.0
+
+
 @given(score=st.floats(0, 1))
 def test_with_the_default_thresholds_the_verdict_follows_the_label(score: float) -> None:
     result = make_result(np.zeros((1, 1)), detection_score=score)
-    assert result.verdict == ("tampered" if result.label else "authentic")
+    assert result.verdict == ("tampered" if result.label else "nothing found")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +188,7 @@ def test_row_is_one_json_line_that_reads_back() -> None:
     assert "\n" not in line
     fields = json.loads(line)
     assert {"path", "verdict", "label", "detection_score", "regions", "model", "seconds"} <= set(fields)
-    assert fields["regions"][0] == {"box": [20, 10, 5, 5], "area": 25, "mean_score": 0.9375}
+    assert fields["regions"][0] == {"box": [20, 10, 5, 5], "area": 25, "mean_score": 0.9375, "strength": None}
     assert (fields["width"], fields["height"]) == (30, 20)
     assert ResultRow.model_validate_json(line) == result.to_row()
     with pytest.raises(ValidationError):

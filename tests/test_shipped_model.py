@@ -18,9 +18,11 @@ NAMES = (
     "tampered/two_dahlias.jpg",
     "tampered/two_rockets.jpg",
 )
+VERDICTS = {"free": "ncncccccc", "research": "ctntnnctn"}
+"""First letters: nothing found, cannot tell, tampered."""
 SCORES = {
     "free": (0.261, 0.328, 0.262, 0.468, 0.310, 0.281, 0.353, 0.574, 0.480),
-    "research": (0.3093, 0.4750, 0.5009, 0.5994, 0.4731, 0.3835, 0.2061, 0.6374, 0.6311),
+    "research": (0.4716, 0.7956, 0.2703, 0.8669, 0.2715, 0.2067, 0.5220, 0.8153, 0.4567),
 }
 
 
@@ -29,4 +31,4 @@ def test_stored_scores(model: str) -> None:
     localizer = Localizer.load(model)
     results = [localizer(PHOTOS / name) for name in NAMES]
     assert [result.detection_score for result in results] == pytest.approx(SCORES[model], abs=2e-3)
-    assert "tampered" not in {result.verdict for result in results}  # what the card of free says
+    assert "".join(result.verdict[0] for result in results) == VERDICTS[model]  # what the cards say

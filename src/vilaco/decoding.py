@@ -24,6 +24,7 @@ Whatever is judged otherwise than the file stores it has a sentence in ``notes``
 import io
 import logging
 import os
+import re
 import stat
 import threading
 import warnings
@@ -44,7 +45,7 @@ from vilaco.cut_short import find_remains
 from vilaco.errors import PART_IS_THERE, ImageError
 from vilaco.jpeg_segments import SCAN, jpeg_segments
 from vilaco.names import as_text, is_url, one_line
-from vilaco.signatures import PREFIX, is_heif, is_tiff, raw_kind
+from vilaco.signatures import PREFIX, is_cut_webp, is_heif, is_tiff, raw_kind
 from vilaco.tiff_pages import read_pages, with_first
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "AVIF")
@@ -64,6 +65,7 @@ _UNDO_TURN = {
     8: Image.Transpose.ROTATE_270,
 }
 _UNCOUNTED = "the file holds more pictures, which cannot be read"
+_PAGE_NOTE = re.compile(r"page \d+ of \d+")
 _OTHER_COLOURS = {"CMYK": "CMYK inks", "LAB": "LAB colour", "YCbCr": "YCbCr colour", "HSV": "HSV colour"}
 
 
@@ -204,7 +206,20 @@ def open_page(
     except MemoryError as error:
         raise ImageError(name, "needs more memory than there is", code="out_of_memory") from error
     except Exception as error:  # Pillow's plugins let almost any type out of a broken file
+        if is_cut_webp(_start(stream), stream.seek(0, os.SEEK_END)):
+            reason = "the file ends too early, and of a WebP file no part can be judged"
+            raise ImageError(name, reason, code="truncated") from error
         raise _broken(name, error) from error
+
+
+def kind_of_note(note: str) -> str:
+    """What notes of one kind have in common: a note without its numbers of pages and rows, and what its decoder said.
+
+    Example:
+        >>> kind_of_note("page 2 of 5"), kind_of_note("transparent parts were laid over white")
+        ('one page of several', 'transparent parts were laid over white')
+    """
+    return "one page of several" if _PAGE_NOTE.fullmatch(note) else note.partition(":")[0]
 
 
 def check_size(name: str, width: int, height: int, max_pixels: int) -> None:

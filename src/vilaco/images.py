@@ -18,6 +18,12 @@ from vilaco.errors import ImageError
 MAX_PIXELS = 100_000_000
 """Largest width times height decoded unless the caller says otherwise: 300 MB of pixels."""
 
+ALL_PAGES: Literal["all"] = "all"
+"""In place of a page's number, where each picture of a file is to have a result."""
+
+PageChoice = int | Literal["all"] | None
+"""Which picture of a file: its number, from 1; `ALL_PAGES`; the one that the file opens with if ``None``."""
+
 MaskRule = Literal["nonzero", "zero", "green"]
 Subsampling = Literal["4:2:0", "4:2:2", "4:4:4"]
 

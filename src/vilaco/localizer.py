@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vilaco.calibration import Calibration, Thresholds
+from vilaco.calibration import Calibration, RegionThresholds, Thresholds
 from vilaco.errors import ConfigError
 from vilaco.images import Photo, is_blank, load_photo, resize_map, resize_pixels
 from vilaco.result import Result
@@ -49,9 +49,12 @@ class Localizer:
         self.calibration = calibration
         self.max_false_alarms: float | None = None
         """Share of authentic photos that may be called tampered; ``None`` where nothing is promised."""
+        self.region_thresholds: RegionThresholds | None = None
+        """What the evidence of a region has to be above to be drawn; ``None`` where every region is."""
         if calibration is not None:
             self.max_false_alarms = max_false_alarms or calibration.max_false_alarms
             self.thresholds = calibration.thresholds(max_false_alarms)
+            self.region_thresholds = calibration.region_thresholds()
         elif max_false_alarms is None:
             self.thresholds = Thresholds(decision=0.5, authentic=0.5)
         else:
@@ -147,6 +150,7 @@ class Localizer:
             seconds=seconds,
             decision_threshold=self.thresholds.decision,
             authentic_threshold=self.thresholds.authentic,
+            region_thresholds=self.region_thresholds,
             is_blank=is_blank(known.pixels),
         )
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from vilaco.calibration import RegionThresholds
 from vilaco.errors import DataError
 from vilaco.files import RESULT_ENDINGS, STANDARD_INPUT, result_stem, write_atomically
 from vilaco.images import Photo, encode_jpeg, encode_png
@@ -27,8 +28,11 @@ NOTHING_TO_JUDGE = "the picture is blank, or nearly: there is nothing to judge"
 
 _PAGE = re.compile(r"\.page\d+$")
 
-Verdict = Literal["tampered", "authentic", "cannot tell"]
-"""Everything that can be said of a photo."""
+Verdict = Literal["tampered", "nothing found", "cannot tell"]
+"""Everything that can be said of a photo; that a photo is authentic cannot be."""
+
+Strength = Literal["strong", "weak"]
+"""Evidence of a region."""
 
 
 class Region(BaseModel):
@@ -37,7 +41,8 @@ class Region(BaseModel):
     Attributes:
         box: ``(x, y, width, height)`` in pixels; x to the right, y down, from the upper left corner.
         area: Number of pixels.
-        mean_score: Mean of the localization map over the part, in [0, 1].
+        mean_score: Mean of the localization map over the part, in [0, 1]: its evidence.
+        strength: What that is worth, by how rare it is on authentic photos; ``None`` where that is not known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,6 +50,7 @@ class Region(BaseModel):
     box: tuple[int, int, int, int]
     area: int
     mean_score: float
+    strength: Strength | None = None
 
 
 class ResultRow(BaseModel):
@@ -68,6 +74,7 @@ class ResultRow(BaseModel):
     decision_threshold: float
     authentic_threshold: float
     mask_threshold: float
+    region_thresholds: RegionThresholds | None = None
     model: str
     seconds: float
     page: int = 1
@@ -97,8 +104,9 @@ class SavedFiles:
 class Result:
     """Verdict, map and mask of one photo, at the photo's own size, the way a person sees it.
 
-    The verdict and the mask answer two questions, whether and where, each with its own threshold: a photo
-    judged authentic may still have a mask. `verdict`, `label`, `pred_mask` and `regions` follow from the fields.
+    The map says of each pixel how likely it is tampered, on authentic photos too. The mask is what of it is worth a
+    look: the regions whose evidence is rare on authentic photos, where that is known. A photo where nothing was found
+    has none. `verdict`, `label`, `pred_mask` and `regions` follow from the fields.
 
     Attributes:
         path: The photo's file, ``"<bytes>"``, ``"<array>"`` or ``"<stdin>"``.
@@ -108,8 +116,9 @@ class Result:
         model: Name of the model that judged.
         seconds: Time it took, reading the file included.
         decision_threshold: Detection scores above this mean tampered.
-        authentic_threshold: Detection scores up to this mean authentic; not above ``decision_threshold``.
+        authentic_threshold: Detection scores up to this speak for an authentic photo; not above ``decision_threshold``.
         mask_threshold: Map values above this mean tampered.
+        region_thresholds: What the evidence of a region has to be above; every region counts where ``None``.
         page: Which of the file's pictures it is, from 1.
         pages: How many there are.
         is_blank: Whether the picture has one colour, or nearly: whatever the score, there is no verdict then.
@@ -125,6 +134,7 @@ class Result:
     decision_threshold: float = 0.5
     authentic_threshold: float = 0.5
     mask_threshold: float = 0.5
+    region_thresholds: RegionThresholds | None = None
     page: int = 1
     pages: int = 1
     is_blank: bool = False
@@ -159,6 +169,7 @@ class Result:
         decision_threshold: float = 0.5,
         authentic_threshold: float = 0.5,
         mask_threshold: float = 0.5,
+        region_thresholds: RegionThresholds | None = None,
         is_blank: bool = False,
     ) -> Self:
         """Result of a photo from what a model said about it.
@@ -170,8 +181,10 @@ class Result:
             model: Name of the model.
             seconds: Time it took.
             decision_threshold: Detection scores above this mean tampered.
-            authentic_threshold: Detection scores up to this mean authentic; not above ``decision_threshold``.
+            authentic_threshold: Detection scores up to this speak for an authentic photo; not above
+                ``decision_threshold``.
             mask_threshold: Map values above this mean tampered.
+            region_thresholds: What the evidence of a region has to be above.
             is_blank: Whether there is nothing to judge; the map is then zero.
 
         Raises:
@@ -188,6 +201,7 @@ class Result:
             decision_threshold=decision_threshold,
             authentic_threshold=authentic_threshold,
             mask_threshold=mask_threshold,
+            region_thresholds=region_thresholds,
             page=photo.page,
             pages=photo.pages,
             is_blank=is_blank,
@@ -196,12 +210,12 @@ class Result:
 
     @property
     def verdict(self) -> Verdict:
-        """What to say of the photo; ``"cannot tell"`` where the score is evidence for neither answer."""
+        """What to say of the photo; ``"cannot tell"`` where score and regions are evidence for neither answer."""
         if self.label:
             return "tampered"
-        if self.is_blank:
+        if self.is_blank or self.detection_score > self.authentic_threshold:
             return "cannot tell"
-        return "authentic" if self.detection_score <= self.authentic_threshold else "cannot tell"
+        return "cannot tell" if self.region_thresholds and self.regions else "nothing found"
 
     @property
     def label(self) -> int:
@@ -209,18 +223,37 @@ class Result:
         return int(self.detection_score > self.decision_threshold and not self.is_blank)
 
     @cached_property
-    def pred_mask(self) -> np.ndarray:
-        """Where the photo is judged tampered, (H, W) bool."""
-        return self.localization_map > self.mask_threshold
+    def _found(self) -> tuple[np.ndarray, tuple[Region, ...]]:
+        above = self.localization_map > self.mask_threshold
+        labels, parts = _parts(above, self.localization_map)
+        if self.region_thresholds is None:
+            return above, tuple(part for _, part in parts)
+        limits = self.region_thresholds
+        kept = [(number, part) for number, part in parts if part.mean_score > limits.weak]
+        shown = np.zeros(labels.max() + 1, bool)
+        shown[[number for number, _ in kept]] = True
+        strengths: list[Strength] = ["strong" if part.mean_score > limits.strong else "weak" for _, part in kept]
+        told = (part.model_copy(update={"strength": word}) for (_, part), word in zip(kept, strengths, strict=True))
+        return shown[labels], tuple(told)
 
-    @cached_property
+    @property
+    def pred_mask(self) -> np.ndarray:
+        """Where the photo is judged tampered, (H, W) bool: `regions`, or the whole map where their worth is unknown."""
+        return self._found[0]
+
+    @property
     def regions(self) -> tuple[Region, ...]:
         """Connected parts of `pred_mask`, most important first; see `find_regions`."""
-        return find_regions(self.pred_mask, self.localization_map)
+        return self._found[1]
+
+    @cached_property
+    def shown_map(self) -> np.ndarray:
+        """The map where it is worth a look, (H, W) float32: 0 outside of `regions` where their worth is known."""
+        return self.localization_map if self.region_thresholds is None else self.localization_map * self.pred_mask
 
     def overlay(self) -> np.ndarray:
-        """The photo with heat where the map is high and the mask outlined, (H, W, 3) uint8 RGB."""
-        return draw_overlay(self.pixels, self.localization_map, self.pred_mask)
+        """The photo with heat on the mask, which is outlined, (H, W, 3) uint8 RGB."""
+        return draw_overlay(self.pixels, self.shown_map, self.pred_mask)
 
     def to_row(self) -> ResultRow:
         """The line of ``results.jsonl``; ``.model_dump_json()`` gives its text."""
@@ -236,6 +269,7 @@ class Result:
             decision_threshold=self.decision_threshold,
             authentic_threshold=self.authentic_threshold,
             mask_threshold=self.mask_threshold,
+            region_thresholds=self.region_thresholds,
             model=self.model,
             seconds=self.seconds,
             page=self.page,
@@ -324,12 +358,31 @@ def find_regions(
     Example:
         >>> mask = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0]], bool)
         >>> find_regions(mask, mask * np.float32(0.75))
-        (Region(box=(0, 0, 2, 2), area=2, mean_score=0.75),)
+        (Region(box=(0, 0, 2, 2), area=2, mean_score=0.75, strength=None),)
     """
+    _, parts = _parts(pred_mask, localization_map, min_share)
+    return tuple(part for _, part in parts)
+
+
+def strongest_region(localization_map: np.ndarray, threshold: float = 0.5) -> float:
+    """The highest mean over a region of a map, in [0, 1]; 0 where no pixel is above the threshold.
+
+    Args:
+        localization_map: (H, W) float in [0, 1].
+        threshold: Map values above this make regions.
+    """
+    regions = find_regions(localization_map > threshold, localization_map)
+    return max((region.mean_score for region in regions), default=0.0)
+
+
+def _parts(
+    pred_mask: np.ndarray, localization_map: np.ndarray, min_share: float = MIN_REGION_SHARE
+) -> tuple[np.ndarray, list[tuple[int, Region]]]:
+    """The part that each pixel lies in, (H, W) int32, and the parts that are regions under their numbers."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(pred_mask.astype(np.uint8), connectivity=8)
     areas = stats[1:, cv2.CC_STAT_AREA]  # part 0 is the background
     if areas.size == 0:
-        return ()
+        return labels, []
     kept = 1 + np.flatnonzero(areas >= min(min_share * pred_mask.size, areas.max()))
     rank = np.zeros(count, np.intp)
     rank[kept] = np.arange(1, len(kept) + 1)
@@ -341,8 +394,9 @@ def find_regions(
     regions = []
     for i in order:
         x, y, width, height, area = stats[kept[i]].tolist()
-        regions.append(Region(box=(x, y, width, height), area=area, mean_score=float(sums[1 + i]) / area))
-    return tuple(regions)
+        region = Region(box=(x, y, width, height), area=area, mean_score=min(1.0, float(sums[1 + i]) / area))
+        regions.append((int(kept[i]), region))
+    return labels, regions
 
 
 def _levels(localization_map: np.ndarray) -> np.ndarray:

@@ -41,6 +41,16 @@ def is_heif(start: bytes) -> bool:
     return start[4:8] == b"ftyp" and start[8:12] in _HEIF
 
 
+def is_cut_webp(start: bytes, size: int) -> bool:
+    r"""Whether a WebP file that starts so and has so many bytes is shorter than it says.
+
+    Example:
+        >>> is_cut_webp(b"RIFF\x10\0\0\0WEBPVP8 ", 24), is_cut_webp(b"RIFF\x10\0\0\0WEBPVP8 ", 23)
+        (False, True)
+    """
+    return start[:4] == b"RIFF" and start[8:12] == b"WEBP" and size < 8 + int.from_bytes(start[4:8], "little")
+
+
 def is_tiff(start: bytes) -> bool:
     """Whether a file that starts so has the folders of a TIFF file, as many cameras' raw files have."""
     return start.startswith(_TIFF)

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import typer
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from pictures import make_photo
@@ -20,14 +21,14 @@ app.command()(calibrate)
 
 
 class Alternating:
-    """Scores the forgery of each pair of twins higher."""
+    """Scores the 19 forgeries, which come first, higher."""
 
     reads_pixels = False
     image_size, fingerprint, encoder_name, calibration, calls = 8, "0" * 64, "none", None, 0
 
     def __call__(self, views: np.ndarray, pixels: Sequence[np.ndarray]) -> RuntimeOutput:
         self.calls += 1
-        score = np.float32(0.7 if self.calls % 2 == 0 else 0.3)
+        score = np.float32(0.7 if self.calls <= 19 else 0.3)
         return RuntimeOutput(np.array([score]), np.zeros((1, 8, 8), np.float32))
 
 
@@ -54,7 +55,7 @@ def test_a_model_is_calibrated_checked_and_written(photos: Path, tiny_model: Pat
     result = run(tiny_model, "--authentic", photos, "--check", f"{photos}/0*.png", "--out", out)
     assert result.exit_code == 0, result.output
     assert "calibrated on 19 authentic pictures and 19 forgeries" in result.stdout
-    assert "tampered above 0.500, authentic up to 0.500" in result.stdout
+    assert "of the forgeries 100% are above the first, 0% below the second" in result.stdout
     rows = [line for line in result.stdout.splitlines() if "of 10 authentic photos" in line]
     assert [line[2:16].strip() for line in rows] == ["as stored", "JPEG 80", "0.75x", "0.75x, JPEG 80"]
     assert (out / "config.json").is_file()
@@ -63,12 +64,17 @@ def test_a_model_is_calibrated_checked_and_written(photos: Path, tiny_model: Pat
 @pytest.mark.usefixtures("fake")
 def test_a_broken_photo_is_named_and_gives_code_3(photos: Path, tiny_model: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
+    frames = [Image.fromarray(make_photo(np.random.default_rng(seed), 96, 128)) for seed in (90, 91)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
     result = run(
         *(tiny_model, "--authentic", photos, "--authentic", tmp_path / "broken.png"),
-        *("--check", photos / "00.png", "--out", tmp_path / "out"),
+        *("--authentic", tmp_path / "moving.gif", "--check", tmp_path / "moving.gif", "--out", tmp_path / "out"),
     )
     assert result.exit_code == 3, result.output
     assert "broken.png" in result.stderr
+    noted = [line for line in result.stderr.splitlines() if "otherwise than stored" in line]
+    line = f"1 photo was read otherwise than stored: one page of several (1); the first is {tmp_path / 'moving.gif'}"
+    assert noted == [line, line]  # of those it is calibrated on, and of those it is checked on
     assert (tmp_path / "out/config.json").is_file()
 
 

@@ -54,6 +54,21 @@ def test_verify_names_unreadable_files_and_exits_3(photos: Path, capsys: pytest.
     assert "1 files could not be read" in streams.err
 
 
+def test_verify_counts_what_is_read_otherwise_than_stored(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    glass = Image.new("RGBA", (8, 6), (1, 2, 3, 128))
+    for name in ("authentic/0.png", "tampered/1.png"):
+        glass.save(photos / name)
+    assert vilaco("data", "verify", photos) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  notes ")]
+    assert line.split(maxsplit=1)[1] == (
+        "2 photos were read otherwise than stored: transparent parts were laid over white (2); "
+        f"the first is {photos / 'authentic/0.png'}"
+    )
+    assert vilaco("data", "verify", photos, "--json") == 0
+    (split,) = json.loads(capsys.readouterr().out)["splits"]
+    assert split["noted"]["kinds"] == {"transparent parts were laid over white": 2}
+
+
 def test_verify_json_compares_splits(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, lines in (("train", "authentic/0.png,0,a\n"), ("test", "tampered/1.png,1,a\n")):
         (photos / f"{name}.csv").write_text("path,label,group\n" + lines)

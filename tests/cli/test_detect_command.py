@@ -312,7 +312,7 @@ def test_on_a_terminal_the_bar_leaves_every_result_line_whole(inbox: Path, tiny_
     assert process.wait(timeout=60) == 3
     text = output.decode()
     assert "photos" in text  # the bar was there
-    lines = re.findall(r"(.*?)(?:authentic  |tampered   )  0\.\d{3}  ", text)
+    lines = re.findall(r"(.*?)(?:nothing found|tampered     )  0\.\d{3}  ", text)
     assert len(lines) == 3
     for before in lines:  # the bar's line was wiped before the result was printed on it
         assert before.endswith("\x1b[2K")

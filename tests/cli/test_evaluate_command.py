@@ -62,6 +62,20 @@ def test_saved_masks_of_another_tool(data: Path, tmp_path: Path) -> None:
     assert rows[0]["image_score"] == "saved score, else maximum of the map"
 
 
+def test_images_read_otherwise_than_stored_are_counted_in_one_line(data: Path) -> None:
+    for index in (2, 5):
+        with Image.open(data.parent / f"{index}.png") as picture:
+            picture.load()
+        picture.save(data.parent / f"{index}.png", "TIFF", save_all=True, append_images=[picture])
+    result = run("--baseline", "ela", "--data", data, "--json")
+    assert result.exit_code == 0, result.output
+    (line,) = [line for line in result.stderr.splitlines() if "otherwise than stored" in line]
+    assert line == "2 photos were read otherwise than stored: one page of several (2); the first is 2.png"
+    noted = EvaluationReport.model_validate_json(result.stdout).noted
+    assert noted is not None
+    assert (noted.photos, noted.first) == (2, "2.png")
+
+
 def test_json_is_the_report_and_goes_to_stdout_alone(data: Path) -> None:
     result = run("--baseline", "ela", "--data", data, "--json", "--resave-jpeg", 80)
     report = EvaluationReport.model_validate_json(result.stdout)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from PIL import Image
 from typer.testing import CliRunner
 
 from vilaco.cli.train import train
@@ -40,16 +41,28 @@ def tiny_settings(tiny_clip: Path) -> list[str]:
     return [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
 
 
+def add_a_page(photo: Path) -> None:
+    """A file of two pictures under the name of one."""
+    with Image.open(photo) as picture:
+        picture.load()
+    picture.save(photo, "TIFF", save_all=True, append_images=[picture])
+
+
 def test_a_broken_image_is_named_counted_and_told_by_the_exit_code(
     two_piles: Path, tiny_clip: Path, tmp_path: Path
 ) -> None:
     (two_piles / "authentic/a03.jpg").write_bytes(b"no picture")
+    for name in ("authentic/a01.jpg", "tampered/t02.jpg"):
+        add_a_page(two_piles / name)
     chosen = tiny_settings(tiny_clip)
     result = run(two_piles, "--out", tmp_path / "run", "--cache", tmp_path / "cache", *chosen)
     assert result.exit_code == 3, result.output
     assert "a03.jpg: not a JPEG" in result.stderr
     assert "[not_an_image]" in result.stderr
     assert "1 images could not be read" in result.stderr
+    (noted,) = [line for line in result.stderr.splitlines() if "otherwise than stored" in line]
+    first = two_piles / "authentic/a01.jpg"
+    assert noted == f"2 photos were read otherwise than stored: one page of several (2); the first is {first}"
     assert "held-out I-AUC" in result.stdout
     assert (tmp_path / "run/model/model.safetensors").is_file()
 
@@ -130,10 +143,12 @@ def test_default_recipe_from_two_piles_to_a_model(
 ) -> None:
     settings = ["--recipe", "default", *forging_settings(tiny_forensic)]
     (two_piles / "authentic/a03.jpg").write_bytes(b"no picture")
+    add_a_page(two_piles / "tampered/t02.jpg")
     out = tmp_path / "run"
     result = run(two_piles, "--out", out, *settings, "--photos", two_piles / "authentic/a04.jpg")
     assert result.exit_code == 3, result.output
     assert "a03.jpg: not a JPEG" in result.stderr
+    assert "1 photo was read otherwise than stored: one page of several (1)" in result.stderr
     assert "Traceback" not in result.stderr
     assert result.stdout.startswith(f"{out / 'model'}  held-out I-AUC 0.")
     assert len(result.stdout.splitlines()) == 1

@@ -73,7 +73,7 @@ def test_boxes_of_an_authentic_photo_contradict_its_label(turned: Path) -> None:
     file = manifest(turned, "0 0 5 5", label=0)
     (split,) = verify(open_splits([file])).splits
     assert [fault.reason for fault in split.box_faults] == ["has boxes, but is labelled authentic"]
-    with pytest.raises(DataError, match="has boxes, but is authentic"):
+    with pytest.raises(DataError, match="has boxes, but is labelled authentic"):
         weaken(read_dataset(file), boxes=True)
 
 

@@ -56,7 +56,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> list[WeakRecord]:
             pixels, boxes = two_coloured(height, width, index)
             path = folder / f"{index}-{label}.png"
             Image.fromarray(pixels).save(path)
-            images.append(WeakRecord(path, label, f"{index}{label}", boxes if label else ()))
+            images.append(WeakRecord(path, label, f"{index}{label}", boxes=boxes if label else ()))
     return images
 
 
@@ -183,7 +183,7 @@ def test_boxes_follow_their_pixels_through_crop_flip_and_resize(real: list[WeakR
 def test_a_crop_without_a_box_is_authentic_and_a_tiny_box_stays(real: list[WeakRecord], tmp_path: Path) -> None:
     wide = tmp_path / "wide.png"
     Image.fromarray(np.full((256, 3840, 3), 90, np.uint8)).save(wide)
-    images = [WeakRecord(wide, 0, "a"), WeakRecord(wide, 1, "b", (Box(1900, 100, 2, 2),))]
+    images = [WeakRecord(wide, 0, "a"), WeakRecord(wide, 1, "b", boxes=(Box(1900, 100, 2, 2),))]
     labels = {int(real_pictures(images).batch(number, 2, (64, 96)).label[1]) for number in range(40)}
     assert labels == {0, 1}  # a crop is a tenth of the picture
     images[1] = replace(images[1], boxes=tuple(Box(x, 100, 2, 2) for x in range(0, 3840, 200)))
@@ -216,7 +216,7 @@ def test_a_turned_photo_enters_upright_beside_its_mask(tmp_path: Path) -> None:
     path = tmp_path / "turned.png"
     Image.fromarray(np.rot90(pixels).copy()).save(path, exif=exif)
     np.testing.assert_array_equal(load_upright(path), pixels)
-    images = [WeakRecord(path, label, "x", boxes if label else ()) for label in (0, 1)]
+    images = [WeakRecord(path, label, "x", boxes=boxes if label else ()) for label in (0, 1)]
     pictures = real_pictures(images, resave_share=0.0)
     assert set(pictures.images) == {(True, 0), (True, 1)}
     for number in range(4):

@@ -28,18 +28,18 @@ from vilaco.runtimes import RuntimeOutput
 
 
 class Runtime:
-    """Scores every second picture, which is the forgery, higher; its map is everywhere 2 below even odds."""
+    """Scores the forgeries, which come first, higher; its map is everywhere 2.1 below even odds."""
 
     reads_pixels = False
     image_size, fingerprint, encoder_name, calibration = 8, "0" * 64, "none", None
 
-    def __init__(self) -> None:
-        self.calls = 0
+    def __init__(self, forgeries: int) -> None:
+        self.calls, self.forgeries = 0, forgeries
 
     def __call__(self, views: np.ndarray, pixels: Sequence[np.ndarray]) -> RuntimeOutput:
         scores = []
         for picture in views:
-            scores.append(0.3 + 0.2 * (self.calls % 2) + 0.2 * float(picture.mean()) / 255)
+            scores.append(0.3 + 0.2 * (self.calls < self.forgeries) + 0.2 * float(picture.mean()) / 255)
             self.calls += 1
         return RuntimeOutput(np.array(scores, np.float32), np.full((len(views), 8, 8), -2.1, np.float32))
 
@@ -117,40 +117,45 @@ def test_perfect_scores_stay_finite_and_useless_ones_are_refused() -> None:
 def test_stored_scores_are_rounded_to_the_safe_side() -> None:
     rng = np.random.default_rng(2)
     authentic, tampered = rng.beta(2, 4, 99), rng.beta(3, 2, 99)
-    fitted = fit_calibration(authentic, tampered, map_shift=0.25)
+    fitted = fit_calibration(authentic, tampered, authentic / 2, map_shift=0.25)
     exact = [np.array([fitted.score(s) for s in np.sort(scores)]) for scores in (authentic, tampered)]
     for error in (fitted.authentic_scores - exact[0], exact[1] - fitted.tampered_scores):
         assert error.min() >= 0
         assert error.max() < 1.001e-6
     decision, cleared = fitted.thresholds()
     assert np.sum(exact[0] > decision) <= 5
-    assert np.sum(exact[1] <= cleared) <= 20
+    assert np.sum(exact[0] > cleared) <= 10
+    rounded = fitted.authentic_regions - np.sort(authentic) / 2
+    assert rounded.min() >= 0
+    assert rounded.max() < 1.001e-6
 
 
 def test_rates_are_refused_before_any_picture_is_made(photos: list[Path]) -> None:
-    runtime = Runtime()
-    for rates in ({"max_false_alarms": 0.01}, {"max_misses": 0.01}, {"max_misses": 1.5}, {"max_false_alarms": 0.0}):
+    runtime = Runtime(20)
+    for rates in ({"max_false_alarms": 0.01}, {"max_suspicions": 1.5}, {"max_false_alarms": 0.0}):
         with pytest.raises(ConfigError, match=next(iter(rates))):
             calibrate(Localizer(runtime, name="fake"), photos, **rates)
         with pytest.raises(ConfigError, match=next(iter(rates))):
-            fit_calibration(np.full(20, 0.3), np.full(20, 0.7), map_shift=0.0, **rates)
+            fit_calibration(np.full(20, 0.3), np.full(20, 0.7), np.zeros(20), map_shift=0.0, **rates)
     assert runtime.calls == 0
 
 
 def test_calibrating_on_photos_alone(photos: list[Path], tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
-    report = calibrate(Localizer(Runtime(), name="fake"), [*photos, broken], seed=3)
+    report = calibrate(Localizer(Runtime(20), name="fake"), [*photos, broken], seed=3)
     calibration = report.calibration
     assert list(report.unreadable) == [broken]
     assert len(calibration.authentic_scores) == len(calibration.tampered_scores) == 20
     assert calibration.map_shift == 2.125  # the smallest that lifts a logit of -2.1 above even odds
     assert (report.pixel_f1_raw, report.pixel_f1) == (0, pytest.approx(0.2, abs=0.15))
     assert calibration.calibrated_with["photos"] == 20
+    whole = 1 / (1 + np.exp(2.1 - 2.125))  # the region of a map that is everywhere alike
+    assert calibration.authentic_regions == pytest.approx([whole] * 20, abs=2e-6)
     assert calibration.score(0.35) < 0.5 < calibration.score(0.65)
-    already = Localizer(Runtime(), name="fake", calibration=calibration)
+    already = Localizer(Runtime(20), name="fake", calibration=calibration)
     assert calibrate(already, photos, seed=3).calibration == calibration  # the raw answers are asked for
-    assert calibrate(Localizer(Runtime(), name="fake"), photos, seed=4).calibration != calibration
+    assert calibrate(Localizer(Runtime(20), name="fake"), photos, seed=4).calibration != calibration
 
 
 def test_photos_of_which_none_can_be_read_are_refused(tmp_path: Path) -> None:
@@ -158,14 +163,14 @@ def test_photos_of_which_none_can_be_read_are_refused(tmp_path: Path) -> None:
     for path in broken:
         path.write_bytes(b"no picture")
     with pytest.raises(DataError, match="none of the 20 photos can be used"):
-        calibrate(Localizer(Runtime(), name="fake"), broken)
+        calibrate(Localizer(Runtime(20), name="fake"), broken)
 
 
 def test_a_calibrated_copy_is_the_model_and_its_calibration(tiny_model: Path, tmp_path: Path) -> None:
     model, out = tmp_path / "model", tmp_path / "out/calibrated"
     shutil.copytree(tiny_model, model)
     (model / "README.md").write_text("card")
-    calibration = fit_calibration(np.linspace(0.1, 0.5, 40), np.linspace(0.3, 0.9, 40), map_shift=0.5)
+    calibration = fit_calibration(np.linspace(0.1, 0.5, 40), np.linspace(0.3, 0.9, 40), np.zeros(40), map_shift=0.5)
     write_calibrated(model, out, calibration)
     assert {path.name for path in out.iterdir()} == {"README.md", "config.json", "model.safetensors"}
     before, after = (json.loads((folder / "config.json").read_text()) for folder in (model, out))

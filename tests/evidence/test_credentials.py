@@ -1,10 +1,8 @@
 """Content credentials, signed here with certificates made here."""
 
-import datetime
 import io
 import json
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ from PIL import Image
 
 from cases import make_case
 from pictures import make_photo
+from signing import Signer, make_signer, sign
 from vilaco.errors import ConfigError
 from vilaco.evidence import Credentials
 from vilaco.evidence.credentials import TRUST_ANCHORS, _present, read_credentials, trust_anchors
@@ -20,52 +19,9 @@ from vilaco.report import render_case
 c2pa = pytest.importorskip("c2pa", reason="needs vilaco[report]")
 
 
-class Signer(NamedTuple):
-    chain: bytes
-    key: bytes
-    root: str
-
-
 @pytest.fixture(scope="module")
 def signer() -> Signer:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-    keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("root", "leaf")}
-    now = datetime.datetime.now(datetime.UTC)
-
-    def name(common: str) -> x509.Name:
-        parts = {NameOID.COMMON_NAME: common, NameOID.ORGANIZATION_NAME: "Press <b>", NameOID.COUNTRY_NAME: "DE"}
-        return x509.Name([x509.NameAttribute(oid, text) for oid, text in parts.items()])
-
-    def certificate(who: str) -> bytes:
-        is_root, public = who == "root", keys[who].public_key()
-        usage = x509.KeyUsage(not is_root, False, False, False, False, is_root, is_root, False, False)
-        issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(keys["root"].public_key())
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(name(who))
-            .issuer_name(name("root"))
-            .public_key(public)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(1))
-            .not_valid_after(now + datetime.timedelta(9))
-            .add_extension(x509.BasicConstraints(is_root, None), True)
-            .add_extension(usage, True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), False)
-            .add_extension(issuer_key, False)
-        )
-        if not is_root:
-            builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), False)
-        return builder.sign(keys["root"], hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-    key = keys["leaf"].private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    root = certificate("root")
-    return Signer(certificate("leaf") + root, key, root.decode())
+    return make_signer()
 
 
 @pytest.fixture(scope="module")
@@ -73,28 +29,6 @@ def plain_jpeg() -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(make_photo(np.random.default_rng(0))).save(buffer, "JPEG")
     return buffer.getvalue()
-
-
-def sign(data: bytes, signer: Signer, remote: str | None = None) -> bytes:
-    actions = [
-        {
-            "action": "c2pa.created",
-            "digitalSourceType": "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture",
-        },
-        {"action": "c2pa.edited", "softwareAgent": "<script>alert(1)</script>"},
-    ]
-    manifest = {
-        "claim_generator_info": [{"name": "test camera", "version": "1"}],
-        "assertions": [{"label": "c2pa.actions", "data": {"actions": actions}}],
-    }
-    info = c2pa.C2paSignerInfo(c2pa.C2paSigningAlg.ES256, signer.chain, signer.key, None)
-    out = io.BytesIO()
-    with c2pa.Builder(json.dumps(manifest)) as builder, c2pa.Signer.from_info(info) as notary:
-        if remote is not None:
-            builder.set_no_embed()
-            builder.set_remote_url(remote)
-        builder.sign(notary, "image/jpeg", io.BytesIO(data), out)
-    return out.getvalue()
 
 
 def derive(picture: bytes, parent: bytes, signer: Signer) -> bytes:

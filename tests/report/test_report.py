@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from cases import EVIL, JUDGE, make_case, make_jpeg
+from vilaco.calibration import RegionThresholds
 from vilaco.errors import ConfigError, DataError, ImageError
 from vilaco.images import load_photo
 from vilaco.report import Case, ReportWriter, render_case, write_report
@@ -51,7 +52,7 @@ class Page(HTMLParser):
     [
         (0.9, "Judged tampered", "at most 5% (1 in 20) of authentic photos like the 1,234"),
         (0.5, "Cannot tell", "at most 5% (1 in 20)"),
-        (0.3, "Judged authentic", "at most 20% (1 in 5) of forgeries"),
+        (0.3, "Nothing found", "is not above 0.300."),
     ],
 )
 def test_the_verdict_is_put_in_words_with_its_rate(score: float, headline: str, rate: str) -> None:
@@ -65,8 +66,35 @@ def test_the_verdict_is_put_in_words_with_its_rate(score: float, headline: str, 
         assert sentence in page.text
 
 
+@pytest.mark.parametrize(
+    ("score", "spot", "headline", "meaning"),
+    [
+        (0.3, 0.7, "Nothing found", "as on most authentic photos like the 1,234 it was calibrated on, and no region"),
+        (0.3, 0.8, "Cannot tell", "A region stands out (weak), but the score 0.300 of the whole photo speaks against"),
+        (0.3, 0.95, "Cannot tell", "A region stands out (strong), but"),
+        (0.5, 0.7, "Cannot tell", "is higher than on most authentic photos, but not above 0.800"),
+        (0.5, 0.7, "Cannot tell", "No single region stands out."),
+        (0.5, 0.8, "Cannot tell", "A region stands out as well."),
+        (0.9, 0.7, "Judged tampered", "at most 5% (1 in 20) of authentic photos"),
+    ],
+)
+def test_regions_have_a_say_in_the_words(score: float, spot: float, headline: str, meaning: str) -> None:
+    case = make_case(score=score, spot=spot, regions=RegionThresholds(weak=0.75, strong=0.9))
+    words = put_in_words(case)
+    assert words.headline == headline
+    assert meaning in " ".join(words.meaning)
+    page = Page(render_case(case))
+    drawn = spot > 0.75
+    assert ("so nothing is drawn on the photo" in page.text) == (not drawn)
+    assert ("no region of the map has evidence above 0.750" in page.text) == (not drawn)
+    assert [word in page.text for word in ("weak above 0.75", "strong above 0.9")] == [True, True]
+    decoded = [cv2.imdecode(np.frombuffer(view, np.uint8), 1) for view in (case.views.overlay, case.views.photo)]
+    assert (np.abs(decoded[0].astype(int) - decoded[1]).mean() > 5) == drawn
+    assert (cv2.imdecode(np.frombuffer(case.views.mask, np.uint8), 0) > 0).mean() == (1 / 8 if drawn else 0)
+
+
 def test_a_model_without_calibration_promises_nothing() -> None:
-    judge = JUDGE.model_copy(update={"max_false_alarms": None, "max_misses": None, "calibration_pictures": None})
+    judge = JUDGE.model_copy(update={"max_false_alarms": None, "missed": None, "calibration_pictures": None})
     text = Page(render_case(make_case(judge=judge))).text
     assert "how often it is wrong is not known" in text
     assert "1 in" not in text

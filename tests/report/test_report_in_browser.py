@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from cases import EVIL, make_case, make_jpeg
+from vilaco.calibration import RegionThresholds
 from vilaco.report import write_report
 
 
@@ -62,6 +63,21 @@ def test_the_sliders_act_on_the_map(browser: Any, report: Path) -> None:
     visit.close()
 
 
+def test_what_does_not_stand_out_is_drawn_only_when_asked_for(browser: Any, tmp_path: Path) -> None:
+    limits = RegionThresholds(weak=0.75, strong=0.9)
+    cases = {"quiet.html": 0.7, "drawn.html": 0.8}
+    for name, spot in cases.items():
+        write_report(tmp_path / name, [make_case(make_jpeg(300, 400), score=0.1, spot=spot, regions=limits)])
+        visit = Visit(browser, tmp_path / name)
+        visit.page.wait_for_selector("#overlay:not([hidden])")
+        assert share_of_tint(visit.page) == pytest.approx(1 / 8 if spot > limits.weak else 0, abs=0.01)
+        visit.page.get_by_label("Whole map").check()
+        assert share_of_tint(visit.page) == pytest.approx(1 / 8, abs=0.01)
+        visit.page.get_by_label("Whole map").uncheck()
+        assert share_of_tint(visit.page) == pytest.approx(1 / 8 if spot > limits.weak else 0, abs=0.01)
+        visit.close()
+
+
 def test_a_region_is_shown_where_it_is(browser: Any, report: Path) -> None:
     visit = Visit(browser, report)
     page = visit.page
@@ -112,7 +128,7 @@ def test_an_index_is_sorted_by_its_headings_and_leads_to_each_case(browser: Any,
     visit.close()
     visit = Visit(browser, tmp_path / "many.html")
     visit.page.get_by_role("link", name="photo10.jpg").click()
-    assert visit.page.get_by_role("heading", name="Judged authentic").is_visible()
+    assert visit.page.get_by_role("heading", name="Nothing found").is_visible()
     visit.page.get_by_role("link", name="All photos").click()
     assert visit.page.get_by_role("heading", name="3 photos judged").is_visible()
     assert visit.complaints == []

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scan_runs import rows_of, run_cli
+from vilaco.evidence.credentials import Credentials
 from vilaco.scan.judge import ScanRow
 from vilaco.scan.store import SCHEMA
 
@@ -43,7 +44,9 @@ def test_commands_and_python_run(place: Path) -> None:
         run = subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=False)
         assert run.returncode == 0, run.stderr
         assert run.stdout
-    assert {path.name for path in place.iterdir()} == {"photos", "list.csv", "scanned", "from_list", "from_url"}
+    assert {path.name for path in place.iterdir()} == {
+        "photos", "list.csv", "scanned", "from_list", "from_url", "all_pages",
+    }  # fmt: skip
 
 
 def test_ray_runs(place: Path, tmp_path: Path) -> None:
@@ -64,7 +67,9 @@ def test_every_option_exists() -> None:
 
 def test_columns_are_those_of_the_page_the_table_and_the_row() -> None:
     assert SCHEMA.names == list(ScanRow.model_fields)
-    for name in [*SCHEMA.names, *(field.name for field in SCHEMA.field("regions").type.value_type)]:
+    regions, credentials = SCHEMA.field("regions").type.value_type, SCHEMA.field("credentials").type
+    assert [field.name for field in credentials] == list(Credentials.model_fields)
+    for name in [*SCHEMA.names, *(field.name for part in (regions, credentials) for field in part)]:
         assert f"`{name}`" in PAGE, name
 
 

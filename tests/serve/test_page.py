@@ -37,6 +37,10 @@ def photo(tmp_path: Path) -> Path:
     return file
 
 
+def decoded_mask(page: Any) -> np.ndarray:
+    return np.asarray(cv2.imdecode(np.frombuffer(saved(page, "Mask"), np.uint8), cv2.IMREAD_UNCHANGED))
+
+
 def test_choose_slide_zoom_download(visit: Visit, photo: Path, client: httpx2.Client, localizer: Localizer) -> None:
     page = visit.page
     visit.choose(photo)
@@ -47,11 +51,14 @@ def test_choose_slide_zoom_download(visit: Visit, photo: Path, client: httpx2.Cl
     assert page.locator(".regions tbody tr").count() == len(expected.regions)
     page.wait_for_timeout(500)
     sliders = page.get_by_role("slider")
+    assert sliders.nth(1).is_disabled()
+    np.testing.assert_array_equal(decoded_mask(page) > 0, expected.pred_mask)
+    page.get_by_label("Whole map").check()
     threshold = float(np.median(expected.localization_map))
     sliders.nth(1).fill(str(round(100 * threshold)))
     page.wait_for_timeout(1000)
     assert page.locator(".regions tbody tr").count() > 0
-    mask = cv2.imdecode(np.frombuffer(saved(page, "Mask"), np.uint8), cv2.IMREAD_UNCHANGED)
+    mask = decoded_mask(page)
     assert mask.shape == (240, 320)
     np.testing.assert_allclose((mask > 0).mean(), (expected.localization_map > round(threshold, 2)).mean(), atol=0.01)
     with_outline = right_pane(page)
@@ -60,6 +67,10 @@ def test_choose_slide_zoom_download(visit: Visit, photo: Path, client: httpx2.Cl
     assert "Nothing on the map is above" in page.text_content(".regions")
     without = right_pane(page)
     assert (with_outline != without).any()
+    page.get_by_label("Whole map").uncheck()
+    page.wait_for_timeout(500)
+    assert page.locator(".regions tbody tr").count() == len(expected.regions)
+    np.testing.assert_array_equal(decoded_mask(page) > 0, expected.pred_mask)
     sliders.nth(0).fill("0")
     page.get_by_role("button", name="Side by side").click()
     page.get_by_role("button", name="Fit").click()
@@ -202,11 +213,10 @@ def test_corrections_become_a_manifest(visit: Visit, photo: Path, tmp_path: Path
     for file, tampered in ((photo, True), (formula, False)):
         page.get_by_role("button", name=file.name).click()
         said = page.text_content(".item[aria-current=true] .state")
-        if "cannot tell" in said:
-            page.get_by_role("button", name="It is tampered" if tampered else "It is authentic").click()
+        if said.strip() == "tampered":
+            page.get_by_role("button", name="Right" if tampered else "Wrong").click()
         else:
-            right = said.strip() == ("tampered" if tampered else "authentic")
-            page.get_by_role("button", name="Right" if right else "Wrong").click()
+            page.get_by_role("button", name="It is tampered" if tampered else "It is authentic").click()
         labels[file] = int(tampered)
     page.reload()  # the answers stay
     page.wait_for_selector("#model:not(:empty)")
@@ -357,6 +367,7 @@ def test_pages_of_a_file_are_chosen_on_the_page(visit: Visit, tmp_path: Path) ->
     for name in ("Side by side", "Fit"):
         page.get_by_role("button", name=name).click()
     page.get_by_role("slider").nth(0).fill("0")
+    page.get_by_label("Whole map").check()
     page.get_by_role("slider").nth(1).fill("100")
     page.wait_for_timeout(800)
     shown = cv2.resize(right_pane(page), (320, 240)).astype(int)

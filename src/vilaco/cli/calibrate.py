@@ -15,7 +15,9 @@ def calibrate(
     out: Path = typer.Option(..., "--out", "-o", help="The calibrated model; a new or empty folder."),
     forge_seed: int = typer.Option(0, min=0, help="Seed of the forgeries and histories."),
     max_false_alarms: float = typer.Option(0.05, help="Share of authentic photos that may be called tampered."),
-    max_misses: float = typer.Option(0.2, help="Share of tampered photos that may be called authentic."),
+    max_suspicions: float = typer.Option(
+        0.1, help="Share of authentic photos that may be suspicious, and that may have a region drawn."
+    ),
     check: list[str] = typer.Option(
         [], help="Other authentic photos, to count false alarms on: as stored, re-saved, re-sized. Repeatable."
     ),
@@ -23,10 +25,10 @@ def calibrate(
     """Calibrate a model on authentic photos; forgeries are made from them, no mask or label is needed.
 
     Each photo gives one authentic picture and one forgery, with the same random history of saves, crops and sizes.
-    They fix the score (a probability), the map (0.5 is its best threshold) and two conformal thresholds: an
-    authentic photo is called tampered with a probability of at most --max-false-alarms, a tampered one authentic
-    with at most --max-misses; what lies between is "cannot tell". That holds on average over photos like those
-    given, and forgeries and histories like those made. A rate needs photos: 19 for 0.05, 99 for 0.01.
+    They fix the score (a probability), the map (0.5 is its best threshold) and conformal thresholds: an authentic
+    photo is called tampered with a probability of at most --max-false-alarms, and has a region drawn with one of at
+    most --max-suspicions. Where neither a region nor the score stands out, nothing was found. That holds on average
+    over photos like those given, and histories like those made. A rate needs photos: 19 for 0.05, 99 for 0.01.
 
     Exit code 3 says that some photos could not be read; the rest were used.
 
@@ -52,16 +54,19 @@ def calibrate(
         photos,
         seed=forge_seed,
         max_false_alarms=max_false_alarms,
-        max_misses=max_misses,
-        progress=lambda hosts: console.track(hosts, "photos"),
+        max_suspicions=max_suspicions,
+        progress=lambda pictures: console.track(pictures, "pictures"),
     )
     skipped = [f"{path}: {reason}" for path, reason in report.unreadable.items()]
+    noted = [report.noted] if report.noted else []
     calibration = report.calibration
     write_calibrated(find_model(model).folder, out, calibration)
     decision, cleared = calibration.thresholds()
     pairs = len(calibration.authentic_scores)
     typer.echo(f"{out}: calibrated on {pairs} authentic pictures and {pairs} forgeries")
-    typer.echo(f"  tampered above {decision:.3f}, authentic up to {cleared:.3f}")
+    typer.echo(f"  tampered above {decision:.3f}, nothing found up to {cleared:.3f} where no region stands out")
+    found, missed = 1 - calibration.missed(decision), calibration.missed(cleared)
+    typer.echo(f"  of the forgeries {found:.0%} are above the first, {missed:.0%} below the second")
     typer.echo(f"  F1 of the maps on the forgeries {report.pixel_f1_raw:.3f} raw, {report.pixel_f1:.3f} calibrated")
     if others:
         calibrated = Localizer(localizer.runtime, name=localizer.name, calibration=calibration)
@@ -72,6 +77,9 @@ def calibrate(
                 f"of {row.verdicts.total()} authentic photos"
             )
         skipped += map(str, checked.skipped)
+        noted += [checked.noted] if checked.noted else []
+    for photos_noted in noted:
+        console.note(str(photos_noted))
     for line in skipped:
         console.note(f"skipped: {line}")
     if skipped:

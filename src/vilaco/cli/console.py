@@ -13,6 +13,8 @@ from vilaco.names import one_line
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from vilaco.images import PageChoice
+
 EXIT_FINDING = 1
 EXIT_WRONG_USE = 2
 EXIT_SOME_FAILED = 3
@@ -99,6 +101,21 @@ def screen() -> Any:
     if not console.is_terminal:
         console.width = _PIPED_WIDTH
     return console
+
+
+def wanted_page(given: str | None) -> "PageChoice":
+    """What ``--page`` asks for.
+
+    Raises:
+        typer.BadParameter: If it is neither a number from 1 on nor ``all``.
+    """
+    from vilaco.images import ALL_PAGES
+
+    if given is None or given == ALL_PAGES:
+        return given
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
+    raise typer.BadParameter(f"must be a number from 1 on, or {ALL_PAGES}; got {given!r}", param_hint="--page")
 
 
 def require(extra: str, *modules: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from vilaco.cli import console
+from vilaco.names import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -341,6 +342,7 @@ def _split_lines(split: SplitReport, policy: str) -> list[str]:
         counts = (("authentic", known.authentic), ("tampered", known.tampered))
         told = ", ".join(f"{count} {what}" for what, count in counts if count is not None)
         lines.append(f"  known        {told} ({known.source})")
+    lines += [f"  notes        {one_line(str(split.noted))}"] if split.noted else []
     faults = [f"{fault.file}: {fault.reason}" for fault in [*split.unreadable, *split.mask_faults, *split.box_faults]]
     lines += _listing("  faults", faults) if faults else []
     if split.masks_not_binary:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 
 RESULTS = "results.jsonl"
-ALL_PAGES: Literal["all"] = "all"
 _MAX_BATCH_BYTES = 3 * 32_000_000
 """Pixels of 32 megapixels: what is more than that is judged before more photos are decoded."""
 
@@ -75,13 +74,14 @@ def detect(
     max_pixels: int = typer.Option(100_000_000, min=1, help="Refuse photos with more pixels than this."),
     batch_size: int = typer.Option(8, min=1, help="Photos looked at together."),
 ) -> None:
-    """Say whether photos were tampered with, and where: tampered, authentic, or cannot tell.
+    """Say whether photos were tampered with, and where: tampered, nothing found, or cannot tell.
 
     A calibrated model calls at most the share --max-false-alarms of authentic photos tampered. The guarantee is
     conformal: it holds on average over photos like those the model was calibrated on, their saves and sizes
-    included, not for each kind of photo. Of forgeries at most a calibrated share is called authentic; where the
-    score is evidence for neither, the answer is "cannot tell". A model that is not calibrated promises nothing
-    and decides at 0.5.
+    included, not for each kind of photo. Likewise, regions are drawn on at most the share --max-suspicions of
+    "vilaco calibrate". Where a region or the score is suspicious but too low for an accusation, the answer is "cannot
+    tell". That nothing was found does not show that a photo is authentic. A model that is not calibrated promises
+    nothing, decides at 0.5 and draws all that is above.
 
     Examples:
 
@@ -99,7 +99,7 @@ def detect(
     """
     from vilaco.files import find_images, name_results, read_standard_input, refuse_unwritable, without_results
 
-    wanted = _wanted_page(page)
+    wanted = console.wanted_page(page)
     found = find_images([path for path in paths if path != "-"])
     if out is not None:
         refuse_unwritable(out)
@@ -110,7 +110,7 @@ def detect(
     from vilaco import report as reports
     from vilaco.errors import ImageError
     from vilaco.files import write_atomically
-    from vilaco.images import count_pages, load_photo
+    from vilaco.images import ALL_PAGES, count_pages, load_photo
     from vilaco.localizer import Localizer
     from vilaco.result import read_rows, saved_names
 
@@ -143,7 +143,7 @@ def detect(
             if out is not None:
                 row = row.model_copy(update=result.save(out, stem).below(out))
                 rows[row.path, row.page] = row
-            answer = f"{result.verdict:11}  {result.detection_score:.3f}"
+            answer = f"{result.verdict:13}  {result.detection_score:.3f}"
             notes = f"  ({'; '.join(result.notes)})" if result.notes else ""
             text = f"{answer}  {len(result.regions):3d} regions  {result.path}{notes}"
             console.result(row.model_dump_json() if json_lines else text, progress)
@@ -206,14 +206,3 @@ def detect(
         raise typer.Exit(console.EXIT_SOME_FAILED)
     if verdicts["tampered"] and fail_on is FailOn.tampered:
         raise typer.Exit(console.EXIT_FINDING)
-
-
-def _wanted_page(given: str | None) -> int | Literal["all"] | None:
-    """A page's number, `ALL_PAGES`, or ``None``."""
-    if given is None:
-        return None
-    if given == ALL_PAGES:
-        return ALL_PAGES
-    if given.isdecimal() and int(given) > 0:
-        return int(given)
-    raise typer.BadParameter(f"must be a number from 1 on, or {ALL_PAGES}; got {given!r}", param_hint="--page")

@@ -121,6 +121,8 @@ def evaluate(
     )
     for problem in report.problems:
         console.note(f"{problem.path}: {problem.detail} [{problem.reason}]")
+    if report.noted:
+        console.note(str(report.noted))
     if isinstance(predictor, SavedPredictions) and (unused := predictor.unused):
         first = ", ".join(path.as_posix() for path in unused[:_LISTED])
         more = f" and {len(unused) - _LISTED} more" if len(unused) > _LISTED else ""

@@ -55,6 +55,8 @@ def robustness(
     clean = report.evaluations[0]
     for problem in clean.problems:
         console.note(f"{problem.path}: {problem.detail} [{problem.reason}]")
+    if clean.noted:
+        console.note(str(clean.noted))
     if out is not None:
         written = report.save(out)
         console.note(f"wrote {', '.join(path.name for path in written)} in {out}")

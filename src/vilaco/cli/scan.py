@@ -42,6 +42,18 @@ def scan(
     accept_truncated: bool = typer.Option(
         False, "--accept-truncated", help="Judge the rows that are there of files that end too early."
     ),
+    page: str | None = typer.Option(
+        None,
+        metavar="N|all",
+        help="Which picture of files that hold several (TIFF, animations, HEIC), from 1; all gives each a row.",
+        show_default=False,
+    ),
+    trust_anchors: Path | None = typer.Option(
+        None,
+        metavar="FILE|FOLDER",
+        help="PEM certificates of trusted signers of content credentials; or set VILACO_TRUST_ANCHORS.",
+        show_default=False,
+    ),
     engine: EngineName = typer.Option(EngineName.local, help="Processes of this machine, or of a Ray cluster."),
     workers: int | None = typer.Option(
         None, min=1, help="Photos judged at a time; one a core by default.", show_default=False
@@ -72,6 +84,8 @@ def scan(
 
         vilaco scan photos/ --out scanned --retry-failed
 
+        vilaco scan documents/ --out scanned --page all
+
         vilaco scan s3://bucket/inbox --out scanned --workers 16
 
         vilaco scan list.csv --out scanned --engine ray --address ray://head:10001
@@ -81,6 +95,7 @@ def scan(
         console.require("ray", "ray")
     elif address is not None:
         raise typer.BadParameter("is of a Ray cluster; add --engine ray", param_hint="--address")
+    wanted = console.wanted_page(page)
     from vilaco.scan import run
 
     with console.progress_bar() as progress:
@@ -102,6 +117,8 @@ def scan(
             keep_above=keep_above,
             max_pixels=max_pixels,
             accept_truncated=accept_truncated,
+            page=wanted,
+            trust_anchors=trust_anchors,
             engine=engine.value,
             workers=workers,
             address=address,
@@ -115,6 +132,7 @@ def scan(
         typer.echo(report.model_dump_json())
     counts = [f"{sum(report.verdicts.values()):,} photos judged"]
     counts += [f"{count:,} {verdict}" for verdict, count in report.verdicts.items()]
+    counts += [f"{report.noted:,} with notes"] if report.noted else []
     counts += [f"{failures:,} skipped"] if failures else []
     console.note(", ".join(counts))
     if report.interrupted:

@@ -136,6 +136,8 @@ def train(
         console.note(f"skipped: {error} [{error.code}]")
     if summary.skipped:
         console.note(f"{len(summary.skipped)} images could not be read and were left out")
+    if summary.noted:
+        console.note(str(summary.noted))
     if summary.interrupted:
         console.note(go_on)
         raise typer.Exit(console.EXIT_INTERRUPTED)

@@ -24,15 +24,17 @@ class WeakRecord:
     """An image and its label.
 
     Attributes:
-        path: The image file.
+        path: The file.
         label: 1 tampered, 0 authentic.
         sha256: Of the file's bytes.
+        notes: How the picture differs from what the file stores, a sentence each.
         boxes: Around what was tampered with; none in a run that is weakly supervised.
     """
 
     path: Path
     label: int
     sha256: str
+    notes: tuple[str, ...] = ()
     boxes: tuple[Box, ...] = ()
 
 
@@ -100,15 +102,17 @@ def weaken(
         if record.label is None:
             raise DataError(f"{record.path}: no label; training needs 0 (authentic) or 1 (tampered) for every image")
         try:
-            size = load_photo(record.path).upright_size
+            photo = load_photo(record.path)
         except ImageError as error:
             errors.append(error)
         else:
             seen = record.boxes if boxes else ()
-            if fault := box_fault(seen, size) or ("has boxes, but is authentic" if seen and not record.label else None):
+            if seen and record.label == AUTHENTIC:
+                raise DataError(f"{record.path}: has boxes, but is labelled authentic")
+            if fault := box_fault(seen, photo.upright_size):
                 raise DataError(f"{record.path}: {fault}")
             sha256 = hashlib.sha256(record.path.read_bytes()).hexdigest()
-            usable.append(WeakRecord(record.path, record.label, sha256, seen))
+            usable.append(WeakRecord(record.path, record.label, sha256, photo.notes, seen))
         progress()
     return usable, errors
 

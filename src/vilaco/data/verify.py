@@ -26,6 +26,7 @@ from vilaco.data.verify_report import (
 )
 from vilaco.errors import DataError, ImageError
 from vilaco.images import load_mask, load_photo, mask_is_binary
+from vilaco.notes import Noted
 
 MaskStatus = Literal["good", "unreadable", "size_differs", "all_zero", "contradicts_label"]
 
@@ -53,6 +54,7 @@ class _Looked:
 
     sha256: str | None
     image_fault: str | None
+    notes: tuple[str, ...] = ()
     mask_status: MaskStatus | None = None
     mask_reason: str = ""
     not_binary: bool = False
@@ -125,10 +127,12 @@ def _look(record: Record) -> _Looked:
         return _look_at_mask(record, None, _Looked(None, error.strerror or str(error)))
     sha256 = hashlib.sha256(data).hexdigest()
     try:
-        size = load_photo(data).upright_size
+        photo = load_photo(data)
     except ImageError as error:
         return _look_at_mask(record, None, _Looked(sha256, error.reason))
-    return _look_at_mask(record, size, _Looked(sha256, None, box_fault=_box_fault(record, size)))
+    size = photo.upright_size
+    looked = _Looked(sha256, None, photo.notes, box_fault=_box_fault(record, size))
+    return _look_at_mask(record, size, looked)
 
 
 def _box_fault(record: Record, size: tuple[int, int]) -> str | None:
@@ -197,6 +201,7 @@ def _split_report(split: DataSplit, looked: Sequence[_Looked], policy: MaskSizeP
         scenes=len({record.group for record in split.records if record.group is not None}),
         without_scene=sum(record.group is None for record in split.records),
         files_not_used=_files_not_used(split),
+        noted=Noted.among((record.path, look.notes) for record, look in zip(split.records, looked, strict=True)),
         known=list(KNOWN_COUNTS.get(split.format, ())),
     )
 

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, computed_field
 
 from vilaco.data.known_counts import KnownCount
 from vilaco.names import Text
+from vilaco.notes import Noted
 
 MaskSizePolicy = Literal["skip", "resize", "fail"]
 """What to do with a mask whose size differs from its image: leave the image out, resize the mask, or stop."""
@@ -51,7 +52,10 @@ class MaskCounts(_Report):
 
 
 class SplitReport(_Report):
-    """One split: ``images = authentic + tampered + unlabelled = readable + len(unreadable)``; ``boxed`` have boxes."""
+    """One split: ``images = authentic + tampered + unlabelled = readable + len(unreadable)``; ``boxed`` have boxes.
+
+    ``noted`` are images that were read otherwise than their files store them; ``None`` where there is none.
+    """
 
     name: Text
     format: str
@@ -69,6 +73,7 @@ class SplitReport(_Report):
     scenes: int
     without_scene: int
     files_not_used: list[Text]
+    noted: Noted | None
     known: list[KnownCount]
 
 

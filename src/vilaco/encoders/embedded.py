@@ -221,7 +221,7 @@ def build_image_network(output_stride: int) -> Any:
         depthwise[last].stride = (1, 1)
         for conv in depthwise[last + 1 :]:
             conv.dilation = (2, 2)
-    return fold_batch_norms(network.eval()).to(memory_format=torch.channels_last)
+    return without_copies(fold_batch_norms(network.eval())).to(memory_format=torch.channels_last)
 
 
 def fold_batch_norms(network: Any) -> Any:
@@ -235,6 +235,32 @@ def fold_batch_norms(network: Any) -> Any:
         setattr(owner, conv, nn.utils.fuse_conv_bn_eval(getattr(owner, conv), getattr(owner, norm)))
         setattr(owner, norm, nn.Identity())
     return network
+
+
+def without_copies(network: Any) -> Any:
+    """Has an EfficientNet pad within its convolutions and clamp in place: the same values, faster."""
+    for block in network._blocks:
+        if tuple(block._depthwise_conv.stride) == (1, 1):  # others pad one side more than the other
+            block._depthwise_conv = padding_itself(block._depthwise_conv)
+    for module in network.modules():
+        if isinstance(module, nn.ReLU6):
+            module.inplace = True
+    return network
+
+
+def padding_itself(conv: nn.Conv2d) -> nn.Conv2d:
+    """The same convolution of stride 1, which keeps the picture's size without a padded copy of it."""
+    padding = tuple((side - 1) * step // 2 for side, step in zip(conv.kernel_size, conv.dilation, strict=True))
+    same = nn.Conv2d(
+        conv.in_channels,
+        conv.out_channels,
+        (conv.kernel_size[0], conv.kernel_size[1]),
+        padding=(padding[0], padding[1]),
+        dilation=(conv.dilation[0], conv.dilation[1]),
+        groups=conv.groups,
+    )
+    same.load_state_dict(conv.state_dict())
+    return same
 
 
 def load_text_network() -> tuple[Any, Any]:

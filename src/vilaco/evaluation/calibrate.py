@@ -16,7 +16,7 @@ from vilaco.calibration import (
     Calibration,
     false_alarm_threshold,
     logit,
-    miss_threshold,
+    move_logit,
     platt,
 )
 from vilaco.data.forge import ForgeConfig, PhotoPool, make_example
@@ -27,6 +27,8 @@ from vilaco.evaluation.metrics import Bools, Floats
 from vilaco.files import refuse_filled, write_atomically
 from vilaco.images import load_photo
 from vilaco.localizer import Localizer
+from vilaco.notes import Noted
+from vilaco.result import strongest_region
 
 MAP_SHIFTS = np.linspace(-MAX_MAP_SHIFT, MAX_MAP_SHIFT, 129)
 """Shifts of the map's logit that are tried, in steps of 1/8: 3 hundredths of probability around 0.5."""
@@ -41,12 +43,14 @@ class CalibrationReport:
         pixel_f1_raw: Mean per-image F1 of the raw maps on the forgeries at 0.5, in [0, 1].
         pixel_f1: The same of the calibrated maps; the shift was chosen on these forgeries.
         unreadable: Photo to the reason why it was skipped.
+        noted: Photos that were read otherwise than their files store them; ``None`` where there is none.
     """
 
     calibration: Calibration
     pixel_f1_raw: float
     pixel_f1: float
     unreadable: Mapping[Path, str]
+    noted: Noted | None
 
 
 def calibrate(
@@ -55,7 +59,7 @@ def calibrate(
     *,
     seed: int = 0,
     max_false_alarms: float = 0.05,
-    max_misses: float = 0.2,
+    max_suspicions: float = 0.1,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> CalibrationReport:
     """Calibrate a model on pictures made from authentic photos that it was not trained on.
@@ -69,8 +73,9 @@ def calibrate(
         photos: Authentic photos.
         seed: Of views, forgeries and histories.
         max_false_alarms: The rate that the model will be shipped with, in (0, 1).
-        max_misses: Share of tampered photos that may be called authentic, in (0, 1).
-        progress: Wraps the photos' numbers, for a progress bar.
+        max_suspicions: Share of authentic photos that may score high enough to be suspicious, and that may have a
+            region drawn, in (0, 1).
+        progress: Wraps the pictures' numbers, two a photo, for a progress bar.
 
     Returns:
         The calibration, and how well the maps did.
@@ -82,18 +87,23 @@ def calibrate(
     raw = Localizer(localizer.runtime, name=localizer.name)
     config = ForgeConfig()
     pool = PhotoPool(photos, max_side=config.max_side)
-    _refuse_rates(len(pool.paths), len(pool.paths), max_false_alarms, max_misses)  # before any work
+    _refuse_rates(len(pool.paths), max_false_alarms, max_suspicions)  # before any work
     scores: dict[int, list[float]] = {AUTHENTIC: [], TAMPERED: []}
-    pixel_f1 = []
-    for host in progress(range(len(pool.paths))):
+    pixel_f1: list[Floats] = []
+    strongest: list[float] = []
+    shift = 0.0
+    for place in progress(range(2 * len(pool.paths))):  # the forgeries say where the map is cut, then regions are
+        label, host = (TAMPERED, AUTHENTIC)[place // len(pool.paths)], place % len(pool.paths)
         if pool.pixels(host) is None:
             continue
-        for label in (AUTHENTIC, TAMPERED):
-            example = make_example(pool, np.random.default_rng([seed, host]), config, host=host, label=label)
-            result = raw.predict(load_photo(example.encoded))
-            scores[label].append(result.detection_score)
-            if label == TAMPERED:
-                pixel_f1.append(pixel_f1_by_shift(result.localization_map, example.mask))
+        example = make_example(pool, np.random.default_rng([seed, host]), config, host=host, label=label)
+        result = raw.predict(load_photo(example.encoded))
+        scores[label].append(result.detection_score)
+        if label == TAMPERED:
+            pixel_f1.append(pixel_f1_by_shift(result.localization_map, example.mask))
+            continue
+        shift = shift if strongest else best_shift(np.mean(pixel_f1, axis=0))
+        strongest.append(strongest_region(move_logit(result.localization_map, shift)))
     unreadable = {pool.paths[index]: reason for index, reason in pool.unreadable.items()}
     if not pixel_f1:
         raise DataError(f"none of the {len(pool.paths)} photos can be used: {next(iter(unreadable.values()))}")
@@ -101,9 +111,10 @@ def calibrate(
     calibration = fit_calibration(
         np.array(scores[AUTHENTIC]),
         np.array(scores[TAMPERED]),
-        map_shift=best_shift(mean_f1),
+        np.array(strongest),
+        map_shift=shift,
         max_false_alarms=max_false_alarms,
-        max_misses=max_misses,
+        max_suspicions=max_suspicions,
         calibrated_with={
             "vilaco_version": __version__,
             "photos": len(pixel_f1),
@@ -116,26 +127,30 @@ def calibrate(
         pixel_f1_raw=float(mean_f1[MAP_SHIFTS == 0][0]),
         pixel_f1=float(mean_f1.max()),
         unreadable=unreadable,
+        noted=Noted.among((pool.paths[index], notes) for index, notes in sorted(pool.notes.items())),
     )
 
 
 def fit_calibration(
     authentic: Floats,
     tampered: Floats,
+    authentic_regions: Floats,
     *,
     map_shift: float,
     max_false_alarms: float = 0.05,
-    max_misses: float = 0.2,
+    max_suspicions: float = 0.1,
     calibrated_with: dict[str, Any] | None = None,
 ) -> Calibration:
-    """Fit a calibration to raw detection scores of held-out pictures.
+    """Fit a calibration to raw detection scores, and regions, of held-out pictures.
 
     Args:
         authentic: In [0, 1], shape ``(n,)``.
         tampered: In [0, 1], shape ``(m,)``.
+        authentic_regions: Of each authentic picture, the evidence of its strongest region (see
+            :func:`~vilaco.result.strongest_region`) on the map moved by ``map_shift``; shape ``(n,)``.
         map_shift: From :func:`best_shift`.
         max_false_alarms: See :class:`~vilaco.calibration.Calibration`.
-        max_misses: Likewise.
+        max_suspicions: Likewise.
         calibrated_with: Likewise.
 
     Raises:
@@ -143,14 +158,15 @@ def fit_calibration(
         DataError: If forgeries do not score above authentic pictures.
 
     Example:
-        >>> fitted = fit_calibration(np.linspace(0.1, 0.5, 40), np.linspace(0.3, 0.9, 40), map_shift=0.0)
+        >>> fitted = fit_calibration(np.linspace(0.1, 0.5, 40), np.linspace(0.3, 0.9, 40), np.zeros(40), map_shift=0.0)
         >>> fitted.score(0.3) < 0.5 < fitted.score(0.5)
         True
     """
-    _refuse_rates(len(authentic), len(tampered), max_false_alarms, max_misses)
+    _refuse_rates(len(authentic), max_false_alarms, max_suspicions)
     slope, offset = fit_platt(authentic, tampered)
     steps = round(1 / SCORE_STEP)
     rounded_up = np.ceil(platt(np.sort(authentic), slope, offset) * steps) / steps
+    regions = np.minimum(np.ceil(np.sort(authentic_regions) * steps) / steps, 1.0)
     rounded_down = np.floor(platt(np.sort(tampered), slope, offset) * steps) / steps
     return Calibration(
         slope=slope,
@@ -158,8 +174,9 @@ def fit_calibration(
         map_shift=map_shift,
         authentic_scores=tuple(rounded_up.tolist()),
         tampered_scores=tuple(rounded_down.tolist()),
+        authentic_regions=tuple(regions.tolist()),
         max_false_alarms=max_false_alarms,
-        max_misses=max_misses,
+        max_suspicions=max_suspicions,
         calibrated_with=calibrated_with or {},
     )
 
@@ -253,10 +270,10 @@ def write_calibrated(model: Path, out: Path, calibration: Calibration) -> None:
     write_atomically(out / "config.json", text.encode())
 
 
-def _refuse_rates(authentic: int, tampered: int, max_false_alarms: float, max_misses: float) -> None:
+def _refuse_rates(authentic: int, max_false_alarms: float, max_suspicions: float) -> None:
     """Refuse rates that so many pictures cannot promise, whatever their scores."""
     false_alarm_threshold((0.0,) * authentic, max_false_alarms)
-    miss_threshold((0.0,) * tampered, max_misses)
+    false_alarm_threshold((0.0,) * authentic, max_suspicions, "max_suspicions")
 
 
 def _at_least(passed: NDArray[np.int64]) -> Floats:

@@ -32,6 +32,7 @@ from vilaco.evaluation.results import (
 )
 from vilaco.images import Photo, load_mask, load_photo, mask_is_binary, resave_jpeg, resize_map
 from vilaco.names import as_text
+from vilaco.notes import Noted
 
 MaskPolicy = Literal["skip", "resize", "fail"]
 
@@ -146,6 +147,7 @@ def evaluate(
         pixel_curve=run.pixel_curve(),
         images=tuple(run.rows),
         problems=tuple(run.problems),
+        noted=Noted.among(run.notes),
     )
 
 
@@ -178,6 +180,7 @@ class _Run:
     rows: list[ImageRow] = field(default_factory=list)
     columns: dict[str, list[dict[str, NDArray]]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    notes: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     pixel_skipped: Counter[str] = field(default_factory=Counter)
     adjusted: Counter[str] = field(default_factory=Counter)
@@ -219,6 +222,7 @@ class _Run:
             **self._pixel_figures(case if record.label == TAMPERED else None),
         )
         self.rows.append(row)
+        self.notes.append((name, original.notes))
         return Judged(record, original, prediction, case, row)
 
     def _case(self, record: Record, name: str, prediction: Prediction) -> PixelCase | None:

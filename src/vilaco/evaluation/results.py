@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from vilaco.files import write_atomically
 from vilaco.names import Text
+from vilaco.notes import Noted
 
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 """A float whose NaN is written as JSON ``null`` and read back as NaN."""
@@ -122,6 +123,7 @@ class EvaluationReport(_Frozen):
         pixel_skipped: Tampered images judged by their score alone, by reason.
         adjusted: Images evaluated after a correction, by kind, such as a map resized to its image.
         problems: Each skip and mask correction by name.
+        noted: Images that were read otherwise than their files store them; ``None`` where there is none.
     """
 
     method: Text
@@ -144,6 +146,7 @@ class EvaluationReport(_Frozen):
     pixel_curve: PixelCurve
     images: tuple[ImageRow, ...]
     problems: tuple[Problem, ...]
+    noted: Noted | None = None
 
     @model_validator(mode="after")
     def _counts_add_up(self) -> "EvaluationReport":

@@ -9,6 +9,7 @@ from vilaco.errors import DataError, ImageError
 from vilaco.evaluation.histories import INNOCENT_CHANGES
 from vilaco.images import load_photo
 from vilaco.localizer import Localizer
+from vilaco.notes import Noted
 from vilaco.result import Verdict
 
 
@@ -37,10 +38,17 @@ class VerdictShares:
 
 @dataclass(frozen=True)
 class VerdictReport:
-    """Verdicts on authentic photos, a row for each state; and the photos that could not be read."""
+    """Verdicts on authentic photos.
+
+    Attributes:
+        rows: One for each state.
+        skipped: Photos that could not be read.
+        noted: Photos that were read otherwise than their files store them; ``None`` where there is none.
+    """
 
     rows: tuple[VerdictShares, ...]
     skipped: tuple[ImageError, ...]
+    noted: Noted | None
 
 
 def authentic_verdicts(localizer: Localizer, photos: Iterable[Path]) -> VerdictReport:
@@ -55,15 +63,17 @@ def authentic_verdicts(localizer: Localizer, photos: Iterable[Path]) -> VerdictR
     """
     states = {"as stored": lambda pixels: pixels, **INNOCENT_CHANGES}
     verdicts: dict[str, Counter[Verdict]] = {state: Counter() for state in states}
-    skipped = []
+    skipped, noted = [], []
     for path in photos:
         try:
             photo = load_photo(path)
         except ImageError as error:
             skipped.append(error)
             continue
+        noted.append((path, photo.notes))
         for state, change in states.items():
             verdicts[state][localizer.predict(replace(photo, pixels=change(photo.pixels))).verdict] += 1
     if not verdicts["as stored"]:
         raise DataError("none of the photos can be read" + "".join(f": {error}" for error in skipped[:1]))
-    return VerdictReport(tuple(VerdictShares(*item) for item in verdicts.items()), tuple(skipped))
+    rows = tuple(VerdictShares(*item) for item in verdicts.items())
+    return VerdictReport(rows, tuple(skipped), Noted.among(noted))

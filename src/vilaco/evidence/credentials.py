@@ -30,6 +30,11 @@ _UNTRUSTED, _TRUSTED = "signingCredential.untrusted", "signingCredential.trusted
 _IDENTITY, _IDENTITY_LABEL = "cawg.", "cawg.identity"
 _IDENTITY_HOLDS = ("cawg.x509.credential.trusted", "cawg.ica.credential_valid")
 _IDENTITY_UNTRUSTED = ("cawg.x509.credential.untrusted", "cawg.ica.untrusted_issuer")
+_TRUST_IN_WORDS = {
+    "trusted": "intact, and signed by someone on the trust list",
+    "untrusted": "intact, but signed by someone who is not on the trust list",
+    "not checked": "intact; the signer was not checked, for there is no trust list",
+}
 _CERTIFICATES = (".pem", ".crt", ".cer")
 _MAX_LISTED = 20
 
@@ -71,6 +76,20 @@ class Credentials(BaseModel):
     identity: str | None = None
     identity_trust: Literal["trusted", "untrusted", "broken", "not checked"] | None = None
     note: str | None = None
+
+    @property
+    def in_words(self) -> str:
+        """What was found, in one sentence without names.
+
+        Example:
+            >>> Credentials(status="present", intact=True, trust="untrusted").in_words
+            'intact, but signed by someone who is not on the trust list'
+        """
+        if self.status != "present":
+            named = self.note if self.status == "not checked" else None
+            return f"{self.status}: {named}" if named else self.status
+        found = _TRUST_IN_WORDS[self.trust or "not checked"] if self.intact else "broken: they do not fit the file"
+        return f"{found}; a picture that went in has broken ones" if self.ingredient_faults else found
 
 
 def trust_anchors(given: Path | None = None) -> str | None:

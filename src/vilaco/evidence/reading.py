@@ -102,13 +102,12 @@ def read_evidence(source: str | Path | bytes, photo: Photo, *, anchors: str | No
         stream.seek(0)
         with open_page(stream, name, photo.page) as opened:
             picture = opened.picture
-            format_ = picture.format or "unknown"
-            mime = Image.MIME.get(format_)
+            format_, mime = picture.format or "unknown", mime_type(picture)
             fields = read_fields(picture, problems)
             thumbnails = read_thumbnails(picture, photo, problems)
             jpeg = _jpeg(picture, problems)
             mode, (width, height) = picture.mode, picture.size
-        credentials = read_credentials(stream, "image/jpeg" if format_ == "MPO" else mime, anchors)
+        credentials = read_credentials(stream, mime, anchors)
     return Evidence(
         size=size,
         sha256=sha256,
@@ -124,6 +123,11 @@ def read_evidence(source: str | Path | bytes, photo: Photo, *, anchors: str | No
         credentials=credentials,
         problems=tuple(problems),
     )
+
+
+def mime_type(picture: Image.Image) -> str | None:
+    """Media type of the file that an opened picture is of, e.g. ``"image/jpeg"``; ``None`` where it has none."""
+    return Image.MIME.get("JPEG" if picture.format == "MPO" else picture.format or "")
 
 
 def _jpeg(picture: Image.Image, problems: list[str]) -> JpegEvidence | None:

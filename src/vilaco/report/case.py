@@ -25,7 +25,7 @@ class Judge(BaseModel):
         version: Of vilaco.
         max_false_alarms: Share of authentic photos that may be called tampered; ``None`` where the model is not
             calibrated.
-        max_misses: Share of forgeries that may be called authentic; likewise.
+        missed: Share of the forgeries it was calibrated on whose score is not suspicious; likewise.
         calibration_pictures: Authentic pictures that it was calibrated on; likewise.
     """
 
@@ -36,7 +36,7 @@ class Judge(BaseModel):
     encoder: str
     version: str = __version__
     max_false_alarms: float | None
-    max_misses: float | None
+    missed: float | None
     calibration_pictures: int | None
 
     @classmethod
@@ -48,7 +48,7 @@ class Judge(BaseModel):
             fingerprint=localizer.fingerprint,
             encoder=localizer.encoder_name,
             max_false_alarms=localizer.max_false_alarms,
-            max_misses=calibration and calibration.max_misses,
+            missed=calibration and calibration.missed(localizer.thresholds.authentic),
             calibration_pictures=calibration and len(calibration.authentic_scores),
         )
 

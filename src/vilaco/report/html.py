@@ -113,7 +113,7 @@ def render_index(
     Returns:
         A whole HTML page.
     """
-    order = {"tampered": 0, "cannot tell": 1, "authentic": 2}
+    order = {"tampered": 0, "cannot tell": 1, "nothing found": 2}
     return render_page(
         "index.html.jinja",
         "index.js" if interactive else None,

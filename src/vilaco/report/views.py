@@ -27,8 +27,9 @@ class Views(BaseModel):
         width: Of ``photo`` and ``overlay``, in pixels.
         height: Likewise.
         photo: The photo, JPEG.
-        overlay: The photo with heat and outline at the result's own threshold, JPEG; for paper.
+        overlay: The photo with heat and outline on its regions, JPEG; for paper.
         map: The localization map as grey levels, PNG: 255 is 1, and levels from 128 on, and no others, are above 0.5.
+        mask: The mask, 255 tampered and 0 not, like ``map``, PNG.
         heat: The map in colours, JPEG.
         ela: Error level analysis: what one more JPEG save changes, made bright, JPEG.
         noise: How far the noise is from the photo's own level, in the map's colours, JPEG.
@@ -43,6 +44,7 @@ class Views(BaseModel):
     photo: bytes
     overlay: bytes
     map: bytes
+    mask: bytes
     heat: bytes
     ela: bytes
     noise: bytes
@@ -61,7 +63,10 @@ def draw_views(photo: Photo, result: Result) -> Views:
     small = resize_pixels(result.pixels, size)
     levels = _levels(result.localization_map)
     map_at_photo = resize_pixels(levels, size)
-    overlay = draw_overlay(small, map_at_photo / np.float32(255), map_at_photo > 255 * result.mask_threshold)
+    mask = result.pred_mask.astype(np.uint8) * 255
+    mask_at_photo = resize_pixels(mask, size) > 127
+    shown = map_at_photo / np.float32(255) * (mask_at_photo if result.region_thresholds else 1)
+    overlay = draw_overlay(small, shown, mask_at_photo)
     view_size = reduced_size(photo.upright_size, VIEW_SIDE)
     map_ = resize_pixels(levels, view_size)
     return Views(
@@ -70,6 +75,7 @@ def draw_views(photo: Photo, result: Result) -> Views:
         photo=encode_jpeg(small, _PHOTO_QUALITY, subsampling="4:4:4"),
         overlay=encode_jpeg(overlay, _VIEW_QUALITY),
         map=cv2.imencode(".png", map_)[1].tobytes(),
+        mask=cv2.imencode(".png", cv2.resize(mask, view_size[::-1], interpolation=cv2.INTER_NEAREST))[1].tobytes(),
         heat=encode_jpeg(heat_colours(map_ / np.float32(255)), _VIEW_QUALITY),
         ela=encode_jpeg(ela_view(photo, view_size), _VIEW_QUALITY),
         noise=encode_jpeg(noise_view(photo, view_size), _VIEW_QUALITY),

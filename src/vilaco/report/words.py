@@ -37,9 +37,9 @@ def put_in_words(case: Case) -> Words:
         return Words(
             "Nothing to judge", (f"{NOTHING_TO_JUDGE.capitalize()}. There is no verdict.",), (_NOT_LOOKED_FOR,)
         )
-    if judge.max_false_alarms is None or judge.max_misses is None:
+    if judge.max_false_alarms is None or judge.missed is None:
         return _without_promise(case)
-    alarms, misses = share(judge.max_false_alarms), share(judge.max_misses)
+    alarms = share(judge.max_false_alarms)
     like = f"like the {judge.calibration_pictures:,} it was calibrated on"
     on_average = (
         "The rate holds on average over such photos. Photos of another kind (another camera, a messenger's re-saves, "
@@ -60,27 +60,20 @@ def put_in_words(case: Case) -> Words:
                 _NOT_LOOKED_FOR,
             ),
         )
-    if row.verdict == "authentic":
+    if row.verdict == "nothing found":
+        as_most = f", as on most authentic photos {like}, and no region stands out" if row.region_thresholds else ""
         return Words(
-            "Judged authentic",
+            "Nothing found",
+            (f"The score {row.detection_score:.3f} is not above {row.authentic_threshold:.3f}{as_most}.",),
             (
-                f"The score {row.detection_score:.3f} is not above {row.authentic_threshold:.3f}, the limit set so "
-                f"that at most {misses} of forgeries like those it was calibrated on are called authentic.",
-            ),
-            (
-                f"It does not show that the photo is untouched: up to {misses} of such forgeries get this answer, and "
-                "forgeries of another kind may get it more often.",
-                on_average,
+                f"It does not show that the photo is untouched: {judge.missed:.0%} of the forgeries it was tried "
+                "on score no higher, and forgeries of another kind may do so more often.",
                 _NOT_LOOKED_FOR,
             ),
         )
     return Words(
         "Cannot tell",
-        (
-            f"The score {row.detection_score:.3f} is evidence for neither answer. It is too low to be called tampered: "
-            f"of authentic photos {like}, at most {alarms} may be called so. It is too high to be called authentic: of "
-            f"forgeries, at most {misses} may be called so.",
-        ),
+        (_why_not(case, alarms, like),),
         (
             "It is not half a suspicion. Look at the regions and the file's evidence yourself, ask for the original "
             "file, or look for other copies.",
@@ -90,11 +83,31 @@ def put_in_words(case: Case) -> Words:
     )
 
 
+def _why_not(case: Case, alarms: str, like: str) -> str:
+    """Why neither answer was given."""
+    row = case.row
+    accused = f"of authentic photos {like}, at most {alarms} may be called tampered"
+    if row.detection_score > row.authentic_threshold:
+        above, beside = f"above {row.authentic_threshold:.3f}", ""
+        if row.region_thresholds:
+            above = "higher than on most authentic photos"
+            beside = " A region stands out as well." if row.regions else " No single region stands out."
+        return (
+            f"The score {row.detection_score:.3f} is {above}, but not above {row.decision_threshold:.3f}: "
+            f"{accused}.{beside}"
+        )
+    strongest = "strong" if any(region.strength == "strong" for region in row.regions) else "weak"
+    return (
+        f"A region stands out ({strongest}), but the score {row.detection_score:.3f} of the whole photo speaks against "
+        f"it: it is not above {row.authentic_threshold:.3f}, as on most authentic photos {like}."
+    )
+
+
 def _without_promise(case: Case) -> Words:
     row = case.row
     side = "above" if row.label else "not above"
     return Words(
-        f"Judged {row.verdict}",
+        "Judged tampered" if row.label else row.verdict.capitalize(),
         (
             f"The score {row.detection_score:.3f} is {side} {row.decision_threshold:g}. The model is not calibrated: "
             "how often it is wrong is not known.",

@@ -168,7 +168,7 @@ def _describe(
     time_limit: float,
     tell: Tell,
 ) -> None:
-    waiting = [item for item in items.values() if item.path not in store.done]
+    waiting = [item for item in items.values() if not store.is_done(item)]
     done = len(items) - len(waiting)
     tell("describing", done, len(items), None, None)
     if not waiting:
@@ -280,7 +280,7 @@ def _check(
     time_limit: float,
     tell: Tell,
 ) -> None:
-    waiting = [item for name, item in wanted.items() if name not in store.done]
+    waiting = [item for item in wanted.values() if not store.is_done(item)]
     done = len(wanted) - len(waiting)
     tell("checking", done, len(wanted), None, None)
     if not waiting:

@@ -1,6 +1,7 @@
 """What is done to each image of a scan, on whichever machine: bytes in, one row out, and never an exception."""
 
 import hashlib
+import io
 import time
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
@@ -8,12 +9,15 @@ from typing import Annotated, Any, Self
 import imagehash
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from vilaco import __version__
+from vilaco.decoding import open_page
 from vilaco.errors import ImageError, ModelError
+from vilaco.evidence.credentials import Credentials, read_credentials
+from vilaco.evidence.reading import mime_type
 from vilaco.files import MAX_BYTES
-from vilaco.images import Photo, encode_jpeg, encode_png, load_photo, resize_map, resize_pixels
+from vilaco.images import PageChoice, Photo, encode_jpeg, encode_png, load_photo, resize_map, resize_pixels
 from vilaco.localizer import Localizer
 from vilaco.names import one_line
 from vilaco.report.overlay import draw_overlay
@@ -23,6 +27,14 @@ from vilaco.scan.task import Task, surprise
 
 THUMBNAIL = 320
 """Longest side of an overlay that is kept, in pixels."""
+
+
+class TrustAnchors(RootModel[str]):
+    """Certificates of those whose content credentials are trusted, PEM text; told by their number and a hash."""
+
+    def __str__(self) -> str:
+        count, sha256 = self.root.count("BEGIN CERTIFICATE"), hashlib.sha256(self.root.encode()).hexdigest()
+        return f"{count} certificate{'' if count == 1 else 's'} (SHA-256 {sha256[:12]})"
 
 
 class ScanSettings(BaseModel):
@@ -40,6 +52,8 @@ class ScanSettings(BaseModel):
         max_pixels: Larger photos are refused.
         max_bytes: Larger files are refused.
         accept_truncated: Whether the rows that are there of files that end too early are judged.
+        page: Which picture of files that hold several; :data:`~vilaco.images.ALL_PAGES` gives each a row.
+        trust_anchors: Of content credentials; ``None`` where nobody's signature is known to be trusted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,10 +69,12 @@ class ScanSettings(BaseModel):
     max_pixels: int
     max_bytes: int = MAX_BYTES
     accept_truncated: bool = False
+    page: PageChoice = None
+    trust_anchors: TrustAnchors | None = None
 
 
 class ScanRow(BaseModel):
-    """One image of a scan; what could not be found out is ``None``.
+    """One picture of a scan; what could not be found out is ``None``.
 
     Attributes:
         path: See :class:`~vilaco.scan.sources.Item`.
@@ -66,7 +82,7 @@ class ScanRow(BaseModel):
         size: Of the file, in bytes.
         width: Of the upright photo, in pixels.
         height: Likewise.
-        verdict: ``"tampered"``, ``"authentic"`` or ``"cannot tell"``.
+        verdict: ``"tampered"``, ``"nothing found"`` or ``"cannot tell"``.
         detection_score: In [0, 1].
         regions: Parts of the mask, most important first.
         region_count: How many there are.
@@ -74,8 +90,10 @@ class ScanRow(BaseModel):
         perceptual_hash: 64 bits in hexadecimal, of the upright photo; near-identical pictures differ in few.
         mask: The mask's file below the scan's folder, where it was kept.
         overlay: Likewise, the overlay's.
-        pages: Pictures in the file; the one that it opens with was judged.
+        page: Which of the file's pictures it is, from 1.
+        pages: How many there are.
         notes: How what was judged differs from what the file stores, a sentence each.
+        credentials: The file's content credentials.
         seconds: Spent on this image: reading, decoding, judging.
         error_code: Why it could not be judged, one word (see :func:`vilaco.images.load_photo`), or ``crashed``,
             ``time_limit``, ``too_large`` or ``failed``.
@@ -98,8 +116,10 @@ class ScanRow(BaseModel):
     perceptual_hash: str | None = None
     mask: str | None = None
     overlay: str | None = None
+    page: int | None = None
     pages: int | None = None
     notes: tuple[str, ...] = ()
+    credentials: Credentials | None = None
     seconds: float | None = None
     error_code: str | None = None
     error_reason: str | None = None
@@ -122,9 +142,9 @@ class Judged(BaseModel):
     overlay: bytes | None = None
 
     @classmethod
-    def failed(cls, item: Item, settings: ScanSettings, code: str, reason: str, **known: float | str | None) -> Self:
+    def failed(cls, item: Item, settings: ScanSettings, code: str, reason: str, **known: Any) -> Self:
         """An image that cannot be judged."""
-        fields = {"path": item.path, "error_code": code, "error_reason": one_line(reason), **known}
+        fields = {"path": item.path, "page": item.page, "error_code": code, "error_reason": one_line(reason), **known}
         return cls(row=ScanRow.model_validate({**fields, "model_fingerprint": settings.model_fingerprint}))
 
 
@@ -136,6 +156,8 @@ class ReadImage:
         item: Which.
         sha256: Of its bytes, as far as they could be read.
         size: Their number, likewise.
+        pages: Pictures in the file, likewise.
+        credentials: Of the file, likewise.
         photo: The photo, or why there is none: error code and reason.
         seconds: That it took.
     """
@@ -143,6 +165,8 @@ class ReadImage:
     item: Item
     sha256: str | None
     size: int | None
+    pages: int | None
+    credentials: Credentials | None
     photo: Photo | tuple[str, str]
     seconds: float
 
@@ -168,23 +192,34 @@ class Judge(Task[ScanSettings, Judged]):
     def read(self, item: Item) -> ReadImage:
         """Read and decode; never raises."""
         started = time.perf_counter()
-        sha256, size = None, None
+        sha256 = size = pages = credentials = None
         photo: Photo | tuple[str, str]
+        settings = self.settings
         try:
-            data = read_bytes(item, max_bytes=self.settings.max_bytes)
+            data = read_bytes(item, max_bytes=settings.max_bytes)
             sha256, size = hashlib.sha256(data).hexdigest(), len(data)
+            stream = io.BytesIO(data)
+            with open_page(stream, item.path) as opened:
+                pages, mime = opened.pages, mime_type(opened.picture)
+            anchors = settings.trust_anchors
+            credentials = read_credentials(stream, mime, None if anchors is None else anchors.root)
             photo = load_photo(
-                data, max_pixels=self.settings.max_pixels, accept_truncated=self.settings.accept_truncated
+                data, max_pixels=settings.max_pixels, page=item.page, accept_truncated=settings.accept_truncated
             )
         except ImageError as error:
             photo = error.code, error.reason
         except Exception as error:
             photo = surprise(error)
-        return ReadImage(item, sha256, size, photo, time.perf_counter() - started)
+        return ReadImage(item, sha256, size, pages, credentials, photo, time.perf_counter() - started)
 
     def work(self, read: ReadImage) -> Judged:
         """Judge what was read; never raises."""
-        known: dict[str, Any] = {"sha256": read.sha256, "size": read.size}
+        known: dict[str, Any] = {
+            "sha256": read.sha256,
+            "size": read.size,
+            "pages": read.pages,
+            "credentials": read.credentials,
+        }
         if isinstance(read.photo, tuple):
             return Judged.failed(read.item, self.settings, *read.photo, seconds=round(read.seconds, 4), **known)
         started = time.perf_counter()
@@ -199,8 +234,6 @@ class Judge(Task[ScanSettings, Judged]):
         height, width = result.localization_map.shape
         row = ScanRow(
             path=read.item.path,
-            sha256=read.sha256,
-            size=read.size,
             width=width,
             height=height,
             verdict=result.verdict,
@@ -209,10 +242,11 @@ class Judge(Task[ScanSettings, Judged]):
             region_count=len(result.regions),
             largest_region=max((region.area for region in result.regions), default=0),
             perceptual_hash=similar,
-            pages=result.pages,
+            page=result.page,
             notes=result.notes,
             seconds=round(read.seconds + time.perf_counter() - started, 4),
             model_fingerprint=self.settings.model_fingerprint,
+            **known,
         )
         return Judged(row=row, mask=mask, overlay=overlay)
 
@@ -225,8 +259,8 @@ class Judge(Task[ScanSettings, Judged]):
 def small_overlay(result: Result) -> bytes:
     """The overlay as a JPEG, `THUMBNAIL` pixels along its longer side, never enlarged."""
     size = fit(result.pixels.shape[:2], THUMBNAIL)
-    values = resize_map(result.localization_map, size)
-    overlay = draw_overlay(resize_pixels(result.pixels, size), values, values > result.mask_threshold)
+    mask = resize_map(result.pred_mask, size) > 0.5
+    overlay = draw_overlay(resize_pixels(result.pixels, size), resize_map(result.shown_map, size), mask)
     return encode_jpeg(overlay, 85)
 
 

@@ -6,7 +6,7 @@ nothing is lost or counted twice is told in :mod:`vilaco.scan.store`.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from vilaco.errors import ConfigError, DataError, VilacoError
 from vilaco.files import TEMPORARY, write_atomically
+from vilaco.scan.sources import Item
 
 JOURNAL, RESULTS, LOCK = "journal.jsonl", "results", ".lock"
 
@@ -28,8 +29,8 @@ RowT = TypeVar("RowT", bound=BaseModel)
 class RowStore(Generic[RowT]):
     """A folder of rows, open for writing; a context manager.
 
-    A subclass says what the rows are: ``row_type``, a model with ``path`` (unique) and ``error_code``; ``schema``, the
-    columns of a part; ``settings_file``; and ``noun``, what the folder is said to hold.
+    A subclass says what the rows are: ``row_type``, a model with ``path`` and ``error_code``; ``schema``, the columns
+    of a part; ``settings_file``; ``noun``, what the folder is said to hold; ``key``, the columns that tell items apart.
 
     Args:
         folder: New, empty, or of rows with the same settings.
@@ -46,6 +47,7 @@ class RowStore(Generic[RowT]):
     schema: pa.Schema
     settings_file: str
     noun: str
+    key: tuple[str, ...] = ("path",)
 
     def __init__(self, folder: Path, settings: BaseModel, *, part_rows: int) -> None:
         self.folder = folder
@@ -64,8 +66,8 @@ class RowStore(Generic[RowT]):
             self._begin_or_go_on(settings)
             for unfinished in folder.rglob(TEMPORARY):
                 unfinished.unlink()
-            table = read_parts(folder, self.schema, "path", "error_code")
-            self.done = set(table["path"].to_pylist())
+            table = read_parts(folder, self.schema, *self.key, "error_code")
+            self.done = _keys(table, self.key)
             self.failures = len(table) - table["error_code"].null_count
             self._pending = self._recover_journal()
             self._journal = os.open(folder / JOURNAL, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -81,6 +83,10 @@ class RowStore(Generic[RowT]):
     ) -> None:
         os.close(self._journal)
         self._lock.release()
+
+    def is_done(self, item: RowT | Item) -> bool:
+        """Whether an item has a row."""
+        return self._key_of(item) in self.done
 
     def append(self, row: RowT) -> None:
         """Keep one item's row; it is done then.
@@ -132,7 +138,7 @@ class RowStore(Generic[RowT]):
                 _write_part(part, kept)
             else:
                 part.unlink()
-            self.done.difference_update(forgotten["path"].to_pylist())
+            self.done -= _keys(forgotten, self.key)
             self.failures -= len(forgotten)
 
     def record(self, row: RowT) -> Mapping[str, Any]:
@@ -166,7 +172,7 @@ class RowStore(Generic[RowT]):
             except ValidationError:
                 break
             whole += len(line)
-            if row.path not in self.done:  # type: ignore[attr-defined]
+            if not self.is_done(row):
                 rows.append(row)
         if whole < len(data):
             os.truncate(file, whole)
@@ -174,8 +180,11 @@ class RowStore(Generic[RowT]):
             self._count(row)
         return rows
 
+    def _key_of(self, item: RowT | Item) -> tuple[Any, ...]:
+        return tuple(getattr(item, column) for column in self.key)
+
     def _count(self, row: Any) -> None:
-        self.done.add(row.path)
+        self.done.add(self._key_of(row))
         self.failures += row.error_code is not None
 
 
@@ -219,6 +228,10 @@ def read_parts(folder: Path, schema: pa.Schema, *columns: str) -> pa.Table:
     """
     empty = pa.schema([schema.field(name) for name in columns]).empty_table()
     return pa.concat_tables([empty, *(read_part(part, list(columns)) for part in parts(folder))])
+
+
+def _keys(table: pa.Table, columns: Sequence[str]) -> set[tuple[Any, ...]]:
+    return set(zip(*(table[column].to_pylist() for column in columns), strict=True))
 
 
 def _write_part(file: Path, table: pa.Table) -> None:

@@ -2,21 +2,24 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vilaco.errors import ConfigError, DataError, ImageError
+from vilaco.evidence import credentials
 from vilaco.files import write_atomically
-from vilaco.images import MAX_PIXELS, encode_jpeg, load_photo, resize_pixels
+from vilaco.images import ALL_PAGES, MAX_PIXELS, PageChoice, encode_jpeg, load_photo, resize_pixels
 from vilaco.localizer import Localizer
 from vilaco.scan.engine import Engine, start_engine
-from vilaco.scan.judge import Judge, ScanRow, ScanSettings, fit
+from vilaco.scan.judge import Judge, ScanRow, ScanSettings, TrustAnchors, fit
 from vilaco.scan.pool import TIME_LIMIT
 from vilaco.scan.sources import Item, is_url, list_items, local_folder, read_bytes
 from vilaco.scan.store import PART_ROWS, SUMMARY, Store, read_rows
-from vilaco.scan.summary import summary_page
+from vilaco.scan.summary import Picture, summary_page
 from vilaco.weights import DEFAULT, shipped_models
 
 
@@ -25,9 +28,10 @@ class ScanReport(BaseModel):
 
     Attributes:
         out: Its folder.
-        images: In the source, or done before.
+        images: In the source, or done before; pages, where each has a row.
         done: Of these.
         verdicts: How often each was said.
+        noted: How many have notes: they are blank, or were judged otherwise than their file stores them.
         failures: Images that could not be judged, by error code.
         interrupted: Whether Ctrl-C ended it; the same call goes on.
     """
@@ -38,6 +42,7 @@ class ScanReport(BaseModel):
     images: int
     done: int
     verdicts: dict[str, int]
+    noted: int
     failures: dict[str, int]
     interrupted: bool
 
@@ -51,6 +56,8 @@ def scan(
     keep_above: float | None = None,
     max_pixels: int = MAX_PIXELS,
     accept_truncated: bool = False,
+    page: PageChoice = None,
+    trust_anchors: Path | None = None,
     engine: Engine = "local",
     workers: int | None = None,
     address: str | None = None,
@@ -70,6 +77,9 @@ def scan(
             ``None``.
         max_pixels: Larger photos are refused.
         accept_truncated: Whether the rows that are there of files that end too early are judged.
+        page: Which picture of files that hold several, from 1; the one that the file opens with if ``None``. With
+            :data:`~vilaco.images.ALL_PAGES` each has a row; all first ones are looked at before any other.
+        trust_anchors: See :func:`vilaco.evidence.credentials.trust_anchors`.
         engine: ``"local"``, processes of this machine, or ``"ray"``, those of a Ray cluster.
         workers: How many images are judged at a time, each on one thread; one a core if ``None``.
         address: Of the Ray cluster; ``None`` starts one on this machine.
@@ -88,17 +98,30 @@ def scan(
     place = str(source) if is_url(str(source)) else os.path.abspath(source)
     if (folder := local_folder(place)) and out.resolve().is_relative_to(folder.resolve()):
         raise DataError(f"{out}: lies inside {place}; what a scan writes must not be scanned")
-    items = list_items(place)
-    settings = _settings(place, model, max_false_alarms, keep_above, max_pixels, accept_truncated)
+    first_page = 1 if page == ALL_PAGES else page
+    items = {item.path: item._replace(page=first_page) for item in list_items(place)}
+    anchors = credentials.trust_anchors(trust_anchors)
+    settings = _settings(
+        model,
+        max_false_alarms,
+        keep_above,
+        source=place,
+        max_pixels=max_pixels,
+        accept_truncated=accept_truncated,
+        page=page,
+        trust_anchors=None if anchors is None else TrustAnchors(anchors),
+    )
     with Store(out, settings, part_rows=part_rows) as store:
         if retry_failed:
             store.forget_failures()
-        waiting = [item for item in items if item.path not in store.done]
-        images = len(store.done) + len(waiting)
-        tell(len(store.done), images, None)
-        interrupted = False
+        images, interrupted = len(items), False
         try:
-            if waiting:
+            for wave, waiting in enumerate(_waves(store, items, page)):
+                images = len(store.done) + len(waiting)
+                if wave == 0:
+                    tell(len(store.done), images, None)
+                if not waiting:
+                    continue
                 with start_engine(
                     engine,
                     Judge,
@@ -115,27 +138,39 @@ def scan(
             interrupted = True
         store.flush()
         if not interrupted:
-            look = _Pictures({item.path: item for item in items}, settings, workers, time_limit)
-            page = summary_page(out, settings, overlays=look.overlays, thumbnail=look.thumbnail)
-            write_atomically(out / SUMMARY, page.encode())
-    rows = read_rows(out, "verdict", "error_code")
+            look = _Pictures(items, settings, workers, time_limit)
+            summary = summary_page(out, settings, overlays=look.overlays, thumbnail=look.thumbnail)
+            write_atomically(out / SUMMARY, summary.encode())
+    rows = read_rows(out, "verdict", "notes", "error_code")
     return ScanReport(
         out=out,
         images=images,
         done=len(rows),
         verdicts=_counts(rows["verdict"].to_pylist()),
+        noted=sum(map(bool, rows["notes"].to_pylist())),
         failures=_counts(rows["error_code"].to_pylist()),
         interrupted=interrupted,
     )
 
 
+def _waves(store: Store, items: dict[str, Item], page: PageChoice) -> Iterator[list[Item]]:
+    """What is not done: one picture of each file; then, where all are wanted, those that the rows of these tell of."""
+    yield [item for item in items.values() if not store.is_done(item)]
+    if page == ALL_PAGES:
+        store.flush()
+        rows = read_rows(store.folder, "path", "page", "pages")
+        several = rows.filter((pc.field("page") == 1) & (pc.field("pages") > 1)).to_pylist()
+        further = (
+            items[row["path"]]._replace(page=number)
+            for row in several
+            if row["path"] in items
+            for number in range(2, row["pages"] + 1)
+        )
+        yield [item for item in further if not store.is_done(item)]
+
+
 def _settings(
-    place: str,
-    model: str | Path,
-    max_false_alarms: float | None,
-    keep_above: float | None,
-    max_pixels: int,
-    accept_truncated: bool,
+    model: str | Path, max_false_alarms: float | None, keep_above: float | None, **others: Any
 ) -> ScanSettings:
     localizer = Localizer.load(model, max_false_alarms=max_false_alarms)
     promised = None if localizer.calibration is None else localizer.calibration.max_false_alarms
@@ -143,15 +178,13 @@ def _settings(
     name = os.path.abspath(model) if os.path.isdir(model) and not shipped else str(model)
     try:
         return ScanSettings(
-            source=place,
             model=name,
             model_fingerprint=localizer.fingerprint,
             decision_threshold=localizer.thresholds.decision,
             authentic_threshold=localizer.thresholds.authentic,
             max_false_alarms=promised if max_false_alarms is None else max_false_alarms,
             keep_above=localizer.thresholds.decision if keep_above is None else keep_above,
-            max_pixels=max_pixels,
-            accept_truncated=accept_truncated,
+            **others,
         )
     except ValidationError as error:
         first = error.errors()[0]
@@ -171,9 +204,9 @@ class _Pictures:
         self._workers = workers
         self._time_limit = time_limit
 
-    def overlays(self, paths: Sequence[str]) -> dict[str, bytes]:
+    def overlays(self, pictures: Sequence[Picture]) -> dict[Picture, bytes]:
         """Overlays of images, as JPEG; without those that have gone."""
-        items = [self._items[path] for path in paths if path in self._items]
+        items = [self._items[path]._replace(page=page) for path, page in pictures if path in self._items]
         if not items:
             return {}
         settings = self._settings.model_copy(update={"keep_above": 0.0})
@@ -186,16 +219,19 @@ class _Pictures:
             address=None,
             time_limit=self._time_limit,
         ) as pool:
-            return {each.row.path: each.overlay for each in pool.work(items) if each.overlay is not None}
+            made = ((each.row, each.overlay) for each in pool.work(items))
+            return {(row.path, row.page or 1): overlay for row, overlay in made if overlay is not None}
 
-    def thumbnail(self, path: str) -> bytes | None:
+    def thumbnail(self, picture: Picture) -> bytes | None:
         """An image, small, as JPEG; ``None`` where it has gone."""
+        path, page = picture
         if path not in self._items:
             return None
+        settings = self._settings
         try:
-            data = read_bytes(self._items[path], max_bytes=self._settings.max_bytes)
+            data = read_bytes(self._items[path], max_bytes=settings.max_bytes)
             photo = load_photo(
-                data, max_pixels=self._settings.max_pixels, accept_truncated=self._settings.accept_truncated
+                data, max_pixels=settings.max_pixels, page=page, accept_truncated=settings.accept_truncated
             )
         except ImageError:
             return None

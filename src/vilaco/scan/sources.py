@@ -18,13 +18,15 @@ class Item(NamedTuple):
     """One image to look at.
 
     Attributes:
-        path: What the scan calls it, unique in a scan: the path inside the folder or below the URL, or the manifest's
-            own words; as text (see :func:`vilaco.names.as_text`).
+        path: What the scan calls its file, unique in a scan: the path inside the folder or below the URL, or the
+            manifest's own words; as text (see :func:`vilaco.names.as_text`).
         location: Where its bytes are: a URL, or a file's path, percent-encoded because it need not be UTF-8.
+        page: Which picture of the file, from 1; the one that the file opens with if ``None``.
     """
 
     path: str
     location: str
+    page: int | None = None
 
 
 def list_items(source: str) -> list[Item]:

@@ -7,14 +7,15 @@ r"""Where the rows of a scan are kept, so that it can be killed at any moment an
       results/part-000000.parquet     rows of images that are done, whole files only
       journal.jsonl                   rows that are in no part yet, one a line
       masks/ab/abcd….png              by the photo's SHA-256, so that no photo's name can lead out of DST
-      overlays/ab/abcd….jpg           likewise
+      overlays/ab/abcd….jpg           likewise; abcd….page2.jpg where the file holds several pictures
       summary.html
 
 **An image is done if and only if its row is in a part, or on a whole line of the journal that ends in a line end.** All
 else follows:
 
-- An image is given out only if it is not done; it is done from the moment its line is appended, in one write. Its
-  pictures are written before, under a name that depends on its bytes alone: whoever does it again writes the same.
+- An image (a page, where each page of a file has a row) is given out only if it is not done; it is done from the moment
+  its line is appended, in one write. Its pictures are written before, under a name that depends on its bytes and its
+  page alone: whoever does it again writes the same.
 - When the journal has `part_rows` rows, they become a part, written beside its name, synced and renamed; then the
   journal is emptied. A death between the two leaves rows in both places: on opening, the journal's rows that a part
   holds are dropped. A death before leaves the journal as it was.
@@ -29,6 +30,7 @@ from typing import Any
 import pyarrow as pa
 
 from vilaco.files import write_atomically
+from vilaco.images import ALL_PAGES
 from vilaco.scan.judge import Judged, ScanRow, ScanSettings
 from vilaco.scan.rows import RowStore, read_parts, read_settings_file
 
@@ -36,7 +38,26 @@ SETTINGS, SUMMARY = "scan.json", "summary.html"
 PART_ROWS = 5000
 """Rows of a part: large enough that a million images are a few hundred files."""
 _REGION = pa.struct(
-    [(name, pa.int32()) for name in ("x", "y", "width", "height", "area")] + [("mean_score", pa.float64())]
+    [(name, pa.int32()) for name in ("x", "y", "width", "height", "area")]
+    + [("mean_score", pa.float64()), ("strength", pa.string())]
+)
+_TEXTS = pa.list_(pa.string())
+_CREDENTIALS = pa.struct(
+    [
+        ("status", pa.string()),
+        ("intact", pa.bool_()),
+        ("trust", pa.string()),
+        ("signer", pa.string()),
+        ("signed_at", pa.string()),
+        ("program", pa.string()),
+        ("actions", _TEXTS),
+        ("ingredients", _TEXTS),
+        ("faults", _TEXTS),
+        ("ingredient_faults", _TEXTS),
+        ("identity", pa.string()),
+        ("identity_trust", pa.string()),
+        ("note", pa.string()),
+    ]
 )
 SCHEMA = pa.schema(
     [
@@ -53,15 +74,18 @@ SCHEMA = pa.schema(
         ("perceptual_hash", pa.string()),
         ("mask", pa.string()),
         ("overlay", pa.string()),
+        ("page", pa.int32()),
         ("pages", pa.int32()),
-        ("notes", pa.list_(pa.string())),
+        ("notes", _TEXTS),
+        ("credentials", _CREDENTIALS),
         ("seconds", pa.float64()),
         ("error_code", pa.string()),
         ("error_reason", pa.string()),
         ("model_fingerprint", pa.string()),
     ]
 )
-"""Columns of a part; their meaning: :class:`~vilaco.scan.judge.ScanRow`."""
+"""Columns of a part; their meaning: :class:`~vilaco.scan.judge.ScanRow` and, of the credentials',
+:class:`~vilaco.evidence.credentials.Credentials`."""
 
 
 class Store(RowStore[ScanRow]):
@@ -70,6 +94,8 @@ class Store(RowStore[ScanRow]):
     row_type, schema, settings_file, noun = ScanRow, SCHEMA, SETTINGS, "scan"
 
     def __init__(self, folder: Path, settings: ScanSettings, *, part_rows: int = PART_ROWS) -> None:
+        if settings.page == ALL_PAGES:
+            self.key = ("path", "page")
         super().__init__(folder, settings, part_rows=part_rows)
 
     def add(self, judged: Judged) -> ScanRow:
@@ -79,10 +105,11 @@ class Store(RowStore[ScanRow]):
             VilacoError: If the disk is full or cannot be written; the image is then not done.
         """
         row = judged.row
-        assert row.path not in self.done
+        assert not self.is_done(row)
         for name, suffix, picture in (("mask", "png", judged.mask), ("overlay", "jpg", judged.overlay)):
             if picture is not None and row.sha256 is not None:
-                file = f"{name}s/{row.sha256[:2]}/{row.sha256}.{suffix}"
+                page = f".page{row.page}" if (row.pages or 1) > 1 else ""
+                file = f"{name}s/{row.sha256[:2]}/{row.sha256}{page}.{suffix}"
                 write_atomically(self.folder / file, picture)
                 row = row.model_copy(update={name: file})
         self.append(row)
@@ -92,7 +119,7 @@ class Store(RowStore[ScanRow]):
         """A row as `SCHEMA` has it."""
         boxes = ("x", "y", "width", "height")
         regions = [
-            {**dict(zip(boxes, region.box, strict=True)), "area": region.area, "mean_score": region.mean_score}
+            {**dict(zip(boxes, region.box, strict=True)), **region.model_dump(exclude={"box"})}
             for region in row.regions
         ]
         return {**row.model_dump(), "regions": regions}

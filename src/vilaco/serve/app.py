@@ -98,7 +98,7 @@ def _add_service_routes(app: FastAPI, jobs: Jobs) -> None:
             version=__version__,
             model=f"{localizer.name}@{localizer.fingerprint[:12]}",
             max_false_alarms=jobs.judge.max_false_alarms,
-            max_misses=jobs.judge.max_misses,
+            missed=jobs.judge.missed,
             max_body=settings.max_body,
             max_pixels=settings.max_pixels,
             max_photos=settings.max_photos,
@@ -150,8 +150,10 @@ def _add_photo_routes(app: FastAPI, jobs: Jobs) -> None:
         return await jobs.view(PhotoEntry, find, photo_id)
 
     @app.get("/v1/photos/{photo_id}/mask.png", **_file("image/png"))
-    async def mask(photo_id: str, threshold: Threshold = 0.5) -> Response:
-        """The mask at a threshold of your choice: 255 tampered, 0 not; at the photo's own size."""
+    async def mask(photo_id: str, threshold: Threshold | None = None) -> Response:
+        """The mask: 255 tampered, 0 not; at the photo's own size. With a threshold, all of the map above it."""
+        if threshold is None:
+            return await _result(jobs, PhotoEntry, photo_id, "mask.png", "image/png")
         return await jobs.view(PhotoEntry, lambda entry: _png(np.uint8(255) * (read_map(entry) > threshold)), photo_id)
 
     @app.get("/v1/photos/{photo_id}/map.png", **_file("image/png"))
@@ -161,7 +163,7 @@ def _add_photo_routes(app: FastAPI, jobs: Jobs) -> None:
 
     @app.get("/v1/photos/{photo_id}/overlay.jpg", **_file("image/jpeg"))
     async def overlay(photo_id: str) -> Response:
-        """The photo with heat where the map is high and the mask outlined."""
+        """The photo with heat on the mask, which is outlined."""
         return await _result(jobs, PhotoEntry, photo_id, "overlay.jpg", "image/jpeg")
 
     @app.get("/v1/photos/{photo_id}/report.html", **_file("text/html"))

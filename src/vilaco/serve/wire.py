@@ -103,7 +103,7 @@ class AboutAnswer(_Wire):
         model: Name and hash, as in results.
         max_false_alarms: Share of authentic photos that may be called tampered; ``None`` where the model is not
             calibrated and nothing is promised.
-        max_misses: Share of forgeries that may be called authentic; likewise.
+        missed: Share of the forgeries it was calibrated on whose score is not suspicious; likewise.
         max_body: Bytes of a request.
         max_pixels: Of a picture.
         max_photos: In a request.
@@ -113,7 +113,7 @@ class AboutAnswer(_Wire):
     version: str
     model: str
     max_false_alarms: float | None
-    max_misses: float | None
+    missed: float | None
     max_body: int
     max_pixels: int
     max_photos: int

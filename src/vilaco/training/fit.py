@@ -37,6 +37,7 @@ from vilaco.training.run import (
     images_sha256,
     is_first_process,
     make_trainer,
+    noted_among,
     prepare_folder,
     quiet_lightning,
     read_images,
@@ -124,7 +125,14 @@ def train(
         run_trainer(trainer, module, batches, resume_from=last if last.exists() else None)
     if not trainer.interrupted:
         write_json(out / RUN_FILE, {**facts, "seconds": round(time.monotonic() - started, 1), "resumed": resume})
-    return TrainingSummary(out / "model", keep_best.best_epoch, keep_best.best, skipped, trainer.interrupted)
+    return TrainingSummary(
+        model=out / "model",
+        best_epoch=keep_best.best_epoch,
+        validation_image_auc=keep_best.best,
+        skipped=skipped,
+        noted=noted_among(usable),
+        interrupted=trainer.interrupted,
+    )
 
 
 class _Batches(PlannedBatches):

@@ -27,6 +27,7 @@ from vilaco.data.records import AUTHENTIC, TAMPERED, Record
 from vilaco.data.split import group_key, grouped_split
 from vilaco.errors import ConfigError, DataError, ImageError, VilacoError
 from vilaco.files import TEMPORARY, write_atomically
+from vilaco.notes import Noted
 from vilaco.training.callbacks import AtomicCheckpointIO, ProgressBar, write_json
 from vilaco.training.changes import Figures
 from vilaco.training.recipe import Recipe
@@ -44,6 +45,7 @@ class TrainingSummary:
         best_epoch: Counted from 0; ``None`` where nothing was held out to choose by.
         validation_image_auc: Of the best epoch, on the held-out share.
         skipped: Images that could not be read.
+        noted: Those that were read otherwise than their files store them; ``None`` where there is none.
         interrupted: True when Ctrl-C ended the run early; it can be resumed.
         supervision: What was known of the user's images, in words; ``None`` for recipes that do not forge, which are
             told labels alone.
@@ -54,6 +56,7 @@ class TrainingSummary:
     best_epoch: int | None
     validation_image_auc: float | None
     skipped: list[ImageError]
+    noted: Noted | None
     interrupted: bool
     supervision: str | None = None
     changes: tuple[Figures, Figures] | None = None
@@ -131,6 +134,11 @@ def read_photos(paths: Sequence[Path], progress: Progress) -> tuple[list[WeakRec
     """The photos to forge from that can be read, and what is wrong with the others."""
     task = progress.add_task("checking photos", total=len(paths))
     return weaken([Record(path, AUTHENTIC) for path in paths], progress=lambda: progress.advance(task))
+
+
+def noted_among(images: Sequence[WeakRecord]) -> Noted | None:
+    """Those of a run's images that were read otherwise than their files store them."""
+    return Noted.among((image.path, image.notes) for image in images)
 
 
 def split_held_out(

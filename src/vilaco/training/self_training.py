@@ -53,6 +53,7 @@ from vilaco.training.run import (
     check_same_images,
     images_sha256,
     is_first_process,
+    noted_among,
     prepare_folder,
     read_images,
     read_photos,
@@ -138,6 +139,7 @@ def train_by_forging(
         keep, held_out = split_held_out(records, usable, share=settings.validation_share, seed=settings.seed)
     readable, unreadable = read_photos(photos, progress)
     skipped += unreadable
+    noted = noted_among([*usable, *readable])
     forged_from, calibrating = split_photos(readable, share=settings.validation_share, seed=settings.seed)
     facts = _facts(recipe, keep, held_out, skipped, forged_from, calibrating, start_from, boxes=boxes)
     if resume:
@@ -194,12 +196,12 @@ def train_by_forging(
             callbacks=[*shown, SaveStage(folder, {**facts, "stage": number})],
         )
         if interrupted:
-            return TrainingSummary(out / "model", None, None, skipped, interrupted=True)
+            return TrainingSummary(out / "model", None, None, skipped, noted, interrupted=True)
         previous = folder / "model"
         before = before or previous
     assert previous is not None
     if not first:
-        return TrainingSummary(out / "model", None, None, skipped, interrupted=False)
+        return TrainingSummary(out / "model", None, None, skipped, noted, interrupted=False)
     own_calibrating = [record for record in held_out if record.label == AUTHENTIC]
     unseen = unlike([*calibrating, *own_calibrating], forged)
     trained = Localizer(TorchRuntime.load(previous, encoder=encoder), name="trained")
@@ -216,10 +218,11 @@ def train_by_forging(
     write_json(out / RUN_FILE, {**facts, "seconds": round(time.monotonic() - started, 1), "resumed": resume})
     write_atomically(out / "model" / CARD, _card(facts, changes).encode())
     return TrainingSummary(
-        out / "model",
-        None,
-        validation_auc,
-        skipped,
+        model=out / "model",
+        best_epoch=None,
+        validation_image_auc=validation_auc,
+        skipped=skipped,
+        noted=noted,
         interrupted=False,
         supervision=facts["supervision"],
         changes=changes,

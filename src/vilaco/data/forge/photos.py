@@ -65,6 +65,7 @@ class PhotoPool:
         self._cached_bytes = 0
         self._usable: set[int] = set()
         self.unreadable: dict[int, str] = {}
+        self.notes: dict[int, tuple[str, ...]] = {}
 
     def group_of(self, index: int) -> int:
         """Group of a photo."""
@@ -77,7 +78,8 @@ class PhotoPool:
         (:class:`~vilaco.localizer.Localizer` shows such a model the stored grid too, and turns the map).
 
         Returns:
-            Shape ``(H, W, 3)``, uint8 RGB; ``None`` if it cannot be used, and :attr:`unreadable` says why.
+            Shape ``(H, W, 3)``, uint8 RGB; ``None`` if it cannot be used, and :attr:`unreadable` says why. How they
+            differ from what the file stores is in :attr:`notes`.
 
         Raises:
             ImageError: If it cannot be read and must be.
@@ -88,12 +90,13 @@ class PhotoPool:
             self._pixels.move_to_end(index)
             return self._pixels[index]
         try:
-            pixels = load_photo(self.paths[index]).pixels
+            photo = load_photo(self.paths[index])
         except ImageError as error:
             if self._must_read:
                 raise
             self.unreadable[index] = error.reason
             return None
+        pixels, self.notes[index] = photo.pixels, photo.notes
         if min(pixels.shape[:2]) < MIN_SIDE:
             self.unreadable[index] = f"smaller than {MIN_SIDE} pixels a side ({pixels.shape[1]}x{pixels.shape[0]})"
             return None

@@ -4,32 +4,38 @@
   const sheet = get("sheet"), photo = get("photo"), canvas = get("overlay"), marker = get("marker");
   const opacity = get("opacity"), threshold = get("threshold");
   const tint = [255, 0, 128], tintFrom = 0.25, tintFull = 0.75;  // as vilaco.report.overlay draws them
-  let levels = null, width = 0, height = 0;
+  const whole = get("whole");  // not there where every region counts
+  let levels = null, kept = null, width = 0, height = 0;
+
+  const read = (picture) => {
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    context.drawImage(picture, 0, 0);
+    const pixels = context.getImageData(0, 0, width, height).data;
+    return new Uint8Array(width * height).map((_, i) => pixels[4 * i]);
+  };
 
   const readMap = () => {
     const map = get("map");
     [width, height] = [map.naturalWidth, map.naturalHeight];
     [canvas.width, canvas.height] = [width, height];
-    const context = canvas.getContext("2d", { willReadFrequently: true });
-    context.drawImage(map, 0, 0);
-    const pixels = context.getImageData(0, 0, width, height).data;
-    levels = new Uint8Array(width * height);
-    for (let i = 0; i < levels.length; i++) levels[i] = pixels[4 * i];
+    levels = read(map);
+    if (whole) kept = read(get("mask")).map((inMask, i) => (inMask ? levels[i] : 0));
   };
 
   const draw = () => {
+    const shown = kept && !whole.checked ? kept : levels;
     const share = opacity.value / 100, limit = threshold.value / 100 * 255;
     const context = canvas.getContext("2d");
     const picture = context.createImageData(width, height), out = picture.data;
     const line = Math.max(1, Math.round(width / canvas.clientWidth));
     let above = 0;
-    const inside = (x, y) => x >= 0 && y >= 0 && x < width && y < height && levels[y * width + x] > limit;
+    const inside = (x, y) => x >= 0 && y >= 0 && x < width && y < height && shown[y * width + x] > limit;
     for (let y = 0, i = 0; y < height; y++) {
       for (let x = 0; x < width; x++, i++) {
-        const strength = Math.min(1, Math.max(0, (levels[i] / 255 - tintFrom) / (tintFull - tintFrom)));
+        const strength = Math.min(1, Math.max(0, (shown[i] / 255 - tintFrom) / (tintFull - tintFrom)));
         out.set(tint, 4 * i);
         out[4 * i + 3] = 255 * share * strength;
-        const isIn = levels[i] > limit;
+        const isIn = shown[i] > limit;
         above += isIn;
         if (share === 0) continue;
         const others = inside(x - line, y) + inside(x + line, y) + inside(x, y - line) + inside(x, y + line);
@@ -41,8 +47,10 @@
     get("opacity-value").value = `${opacity.value}%`;
     get("threshold-value").value = (threshold.value / 100).toFixed(2);
     const judged = Math.abs(threshold.value / 100 - sheet.dataset.threshold) < 0.005;
-    get("live").textContent = `${(100 * above / levels.length).toFixed(2)}% of the photo is above ` +
-      `${(threshold.value / 100).toFixed(2)}` + (judged ? "." : `; the list below is for ${Number(sheet.dataset.threshold).toFixed(2)}.`);
+    threshold.disabled = shown === kept;
+    get("live").textContent = shown === kept ? `${(100 * above / levels.length).toFixed(2)}% of the photo is drawn on.` :
+      `${(100 * above / levels.length).toFixed(2)}% of the photo is above ` +
+      `${(threshold.value / 100).toFixed(2)}` + (judged && !kept ? "." : kept ? "; listed below are the regions." : `; the list below is for ${Number(sheet.dataset.threshold).toFixed(2)}.`);
   };
 
   const zoom = (button) => {
@@ -75,6 +83,7 @@
     for (const element of document.querySelectorAll(".without-script")) element.remove();
     opacity.addEventListener("input", draw);
     threshold.addEventListener("input", draw);
+    if (whole) whole.addEventListener("change", draw);
     for (const button of document.querySelectorAll("[data-zoom]")) button.addEventListener("click", () => zoom(button));
     for (const button of document.querySelectorAll("button.show")) {
       button.addEventListener("click", () => show(button.closest("tr")));
@@ -86,5 +95,5 @@
     draw();
   };
 
-  get("map").decode().then(start);
+  Promise.all([get("map"), ...(whole ? [get("mask")] : [])].map((picture) => picture.decode())).then(start);
 })();

@@ -132,7 +132,7 @@ async function show({ id, suspect, result, words }) {
   const notice = el("p", { className: "error", role: "alert" });
   const name = stem(suspect);
   const changed = result.regions.length > 0;
-  const kind = !result.related ? "unsure" : changed ? "tampered" : "authentic";
+  const kind = !result.related ? "unsure" : changed ? "tampered" : "nothing-found";
   const file = (text, ending, className = "") => download(text, () => `${base}/${ending}`, `${name}.${ending}`, notice, className);
   const regions = el("div", { className: "regions" });
   const pictures = [];

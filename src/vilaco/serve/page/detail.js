@@ -9,7 +9,7 @@ import { Magnifier } from "./magnifier.js";
 import { download, limits, pictureOf, showRegions, slider, zoomButtons } from "./parts.js";
 import { Viewer } from "./viewer.js";
 
-const CLASSES = { tampered: "tampered", authentic: "authentic", "cannot tell": "unsure" };
+const CLASSES = { tampered: "tampered", "nothing found": "nothing-found", "cannot tell": "unsure" };
 const SETTLE_MS = 200;
 
 let shown = null; // the item that stands there
@@ -95,8 +95,9 @@ async function showAnswer(item, forget, again) {
   showRegionsOf(regions, result.regions, photo);
   try {
     const map = await getBlob(`v1/photos/${photo.id}/map.png`);
+    const mask = result.region_thresholds ? await getBlob(`v1/photos/${photo.id}/mask.png`) : null;
     const shown = await picture();
-    if (viewer === ours) await viewer.show(shown, map);
+    if (viewer === ours) await viewer.show(shown, map, mask);
   } catch (error) {
     notice.textContent = error.message;
   }
@@ -125,11 +126,11 @@ function verdict({ result, words }) {
 function scale({ detection_score: score, authentic_threshold: low, decision_threshold: high }) {
   const mark = el("span", { className: "mark" });
   mark.style.setProperty("--at", `${100 * score}%`);
-  const text = `Score ${score.toFixed(3)}; authentic up to ${low.toFixed(3)}, tampered above ${high.toFixed(3)}`;
+  const text = `Score ${score.toFixed(3)}; suspicious above ${low.toFixed(3)}, tampered above ${high.toFixed(3)}`;
   const line = el("div", { className: "line", role: "img", "aria-label": text }, mark);
   line.style.setProperty("--low", `${100 * low}%`);
   line.style.setProperty("--high", `${100 * high}%`);
-  const captions = ["authentic", `score ${score.toFixed(3)}`, "tampered"];
+  const captions = ["nothing found", `score ${score.toFixed(3)}`, "tampered"];
   return el(
     "figure",
     { className: "scale" },
@@ -141,9 +142,9 @@ function scale({ detection_score: score, authentic_threshold: low, decision_thre
 function answerButtons(photo, path) {
   const { verdict: said } = photo.result;
   const choices =
-    said === "cannot tell"
-      ? [["It is tampered", 1], ["It is authentic", 0]]
-      : [["Right", said === "tampered" ? 1 : 0], ["Wrong", said === "tampered" ? 0 : 1]];
+    said === "tampered"
+      ? [["Right", 1], ["Wrong", 0]]
+      : [["It is tampered", 1], ["It is authentic", 0]];
   const buttons = choices.map(([text, label]) =>
     el("button", {
       type: "button",
@@ -157,12 +158,13 @@ function answerButtons(photo, path) {
   const press = () =>
     buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(labelOf(photo.sha256) === choices[i][1])));
   press();
-  const question = said === "cannot tell" ? "Do you know?" : "Is the verdict right?";
+  const question = said === "tampered" ? "Is the verdict right?" : "Do you know?";
   return el("p", { className: "row answer", role: "group", "aria-label": question }, el("span", { textContent: question }), ...buttons);
 }
 
 function controls(photo, regions, notice) {
   const ours = viewer;
+  const { result } = photo;
   let timer = 0;
   const threshold = (value) => {
     ours.setThreshold(value);
@@ -176,17 +178,40 @@ function controls(photo, regions, notice) {
       }
     }, SETTLE_MS);
   };
+  const outline = slider("Threshold of the outline", result.mask_threshold, threshold);
   return el(
     "div",
     { className: "controls" },
     slider("Map over the photo", ours.opacity, (value) => ours.setOpacity(value)),
-    slider("Threshold of the outline", photo.result.mask_threshold, threshold),
+    ...(result.region_thresholds ? [wholeMap(photo, outline, regions)] : []),
+    outline,
     zoomButtons(ours),
   );
 }
 
+// Only what stands out is drawn, unless the person asks for all; then the threshold counts.
+function wholeMap(photo, outline, regions) {
+  const ours = viewer;
+  const input = outline.querySelector("input");
+  input.disabled = true;
+  const box = el("input", {
+    type: "checkbox",
+    onchange: () => {
+      ours.setWhole(box.checked);
+      input.disabled = !box.checked;
+      if (box.checked) {
+        input.dispatchEvent(new Event("input"));
+        return;
+      }
+      ours.setThreshold(photo.result.mask_threshold);
+      showRegionsOf(regions, photo.result.regions, photo);
+    },
+  });
+  return el("label", { className: "choice" }, box, "Whole map, as it is on authentic photos too");
+}
+
 const showRegionsOf = (place, regions, { result }) =>
-  showRegions(place, regions, result, viewer, "mean of the map", "Nothing on the map is above this threshold.");
+  showRegions(place, regions, result, viewer, "mean of the map", result.region_thresholds && !viewer.whole ? "Nothing stands out." : "Nothing on the map is above this threshold.");
 
 function downloads(photo, notice, forget) {
   const ours = viewer;
@@ -196,7 +221,7 @@ function downloads(photo, notice, forget) {
     "p",
     { className: "row downloads" },
     file("Report", () => "report.html", "report.html", "primary"),
-    file("Mask", () => `mask.png?threshold=${ours.threshold}`, "mask.png"),
+    file("Mask", () => (ours.whole ? `mask.png?threshold=${ours.threshold}` : "mask.png"), "mask.png"),
     file("Map", () => "map.png", "map.png"),
     file("Overlay", () => "overlay.jpg", "overlay.jpg"),
     el("button", { type: "button", textContent: "Remove", onclick: forget }),

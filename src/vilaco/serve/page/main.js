@@ -21,7 +21,7 @@ const FAILURES = {
   422: "could not be read",
   507: "found no space on the service",
 };
-const BADGES = { tampered: "tampered", authentic: "authentic", "cannot tell": "unsure" };
+const BADGES = { tampered: "tampered", "nothing found": "nothing-found", "cannot tell": "unsure" };
 
 const items = []; // {file, name, url, choice, state, sent, job, photo, failure, problem, code, button}
 let about = null; // what the service says of itself; null until it lets us in

@@ -45,14 +45,14 @@ export function showRegions(place, regions, { width, height }, viewer, score, no
     place.replaceChildren(title, el("p", { className: "quiet", textContent: nothing }));
     return;
   }
-  const rows = regions.map(({ box, area, mean_score: mean }, i) =>
+  const rows = regions.map(({ box, area, mean_score: mean, strength }, i) =>
     el(
       "tr",
       {},
       el("th", { scope: "row" }, el("button", { type: "button", textContent: `Region ${i + 1}`, title: "Show this region", onclick: () => viewer.look(box) })),
       el("td", { textContent: percent(area / (width * height)) }),
       el("td", { textContent: `${box[2]} × ${box[3]}` }),
-      el("td", { textContent: mean.toFixed(2) }),
+      el("td", { textContent: strength ? `${mean.toFixed(2)}, ${strength}` : mean.toFixed(2) }),
     ),
   );
   place.replaceChildren(

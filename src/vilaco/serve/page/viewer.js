@@ -54,8 +54,8 @@ export class Viewer {
     this.magnified = null; // the part that a magnifier shows
   }
 
-  // The photo's picture, and its map as a picture whose grey is the map.
-  async show(photo, mapBlob) {
+  // The photo's picture, its map as a picture whose grey is the map, and where of it is worth a look, if that is known.
+  async show(photo, mapBlob, maskBlob = null) {
     this.photo = photo;
     const shrink = Math.min(1, MAX_OVERLAY / Math.max(this.width, this.height));
     const size = {
@@ -64,20 +64,41 @@ export class Viewer {
       resizeQuality: "medium",
     };
     const map = await createImageBitmap(mapBlob, size);
-    const canvas = new OffscreenCanvas(map.width, map.height);
-    const context = canvas.getContext("2d", { willReadFrequently: true });
-    context.drawImage(map, 0, 0);
-    const image = context.getImageData(0, 0, map.width, map.height);
-    this.values = new Uint8Array(map.width * map.height);
+    this.cells = new OffscreenCanvas(map.width, map.height);
+    this.map = this.#read(map);
+    this.kept = null;
+    if (maskBlob) {
+      const mask = this.#read(await createImageBitmap(maskBlob, size));
+      this.kept = this.map.map((value, i) => (mask[i] > 127 ? value : 0));
+    }
+    this.setWhole(!this.kept);
+    this.fit();
+  }
+
+  // All of the map, or what of it is worth a look.
+  setWhole(whole) {
+    this.values = whole ? this.map : this.kept;
+    const context = this.cells.getContext("2d", { willReadFrequently: true });
+    const image = context.createImageData(this.cells.width, this.cells.height);
     for (let i = 0; i < this.values.length; i++) {
-      this.values[i] = image.data[4 * i];
       const strength = (this.values[i] / 255 - TINT_FROM) / (TINT_FULL - TINT_FROM);
       image.data.set([...TINT, 255 * Math.min(1, Math.max(0, strength))], 4 * i);
     }
     context.putImageData(image, 0, 0);
-    this.tint = canvas;
+    this.tint = this.cells;
     this.setThreshold(this.threshold);
-    this.fit();
+  }
+
+  get whole() {
+    return this.values === this.map;
+  }
+
+  #read(picture) {
+    const { width, height } = this.cells;
+    const context = this.cells.getContext("2d", { willReadFrequently: true });
+    context.drawImage(picture, 0, 0);
+    const { data } = context.getImageData(0, 0, width, height);
+    return new Uint8Array(width * height).map((_, i) => data[4 * i]);
   }
 
   // Another picture of the same size in the photo's place.
