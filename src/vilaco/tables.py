@@ -22,7 +22,7 @@ NAMES = {
     "mask": ("mask", "gt"),
     "group": ("group", "scene"),
     "mask_rule": ("mask_rule",),
-    "boxes": ("boxes", "box", "bbox"),
+    "boxes": ("boxes",),
 }
 """What columns may be called, in any case; the first name goes before the others, which are nobody's notes then."""
 _SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ import yaml
 from safetensors.torch import load_file
 
 from pictures import make_photo
+from vilaco.data.boxes import Box
 from vilaco.data.forging import ForgedPictures, StreamConfig
 from vilaco.data.formats import read_dataset
+from vilaco.data.records import Record
 from vilaco.encoders import EncoderConfig, load_encoder
 from vilaco.encoders.base import VisionLanguageEncoder
 from vilaco.errors import ConfigError, DataError, ImageError, ModelError
@@ -32,6 +35,7 @@ from vilaco.method.self_forged import SelfForgedObjectiveConfig, self_forged_los
 from vilaco.method.vilaco import ViLaCo, ViLaCoConfig
 from vilaco.runtimes.torch import TorchRuntime
 from vilaco.training.callbacks import LAST
+from vilaco.training.changes import TITLES
 from vilaco.training.recipe import Recipe, load_recipe
 from vilaco.training.self_forged import SaveStage, SelfForgedModule, WeightAverage
 from vilaco.training.self_training import SOURCES_FILE, train_by_forging
@@ -148,12 +152,22 @@ def test_a_course_leaves_a_model_that_loads_alone_and_no_encoder(whole: Path, pi
     assert result.localization_map.shape == (104, 72)
 
 
-def test_deleting_every_mask_changes_no_weight(
+def without_masks(piles: Path, out: Path) -> list[Record]:
+    """The piles again, their mask files deleted."""
+    copied = shutil.copytree(piles, out)
+    shutil.rmtree(copied / "masks")
+    return read_dataset(copied)
+
+
+def boxed(records: list[Record]) -> list[Record]:
+    """A box around the forgery of each tampered image, and a corner where there is none."""
+    return [replace(record, boxes=(Box(4, 4, 64, 64), Box(0, 0, 2, 2)) if record.label else ()) for record in records]
+
+
+def test_deleting_every_mask_changes_no_weight_nor_do_boxes_that_nobody_asked_for(
     whole: Path, piles: Path, recipe: Recipe, encoder: VisionLanguageEncoder, tmp_path: Path
 ) -> None:
-    copied = shutil.copytree(piles, tmp_path / "piles")
-    shutil.rmtree(copied / "masks")
-    records = read_dataset(copied)
+    records = boxed(without_masks(piles, tmp_path / "piles"))
     assert any(record.mask for record in read_dataset(piles))
     train_by_forging(records, recipe, tmp_path / "run", encoder=encoder)
     for stage in ("stages/0", "stages/1", "."):
@@ -190,6 +204,53 @@ def test_a_killed_course_resumes_to_the_same_weights(
     train_by_forging(records, recipe, out, resume=True, encoder=encoder)
     for stage in ("stages/0", "stages/1", "."):
         assert_same_weights(whole / stage, out / stage)
+
+
+def test_boxes_teach_where_asked_masks_still_do_not_and_a_resume_remembers(
+    whole: Path, piles: Path, recipe: Recipe, encoder: VisionLanguageEncoder, tmp_path: Path
+) -> None:
+    summary = train_by_forging(boxed(read_dataset(piles)), recipe, tmp_path / "a", boxes=True, encoder=encoder)
+    with pytest.raises(AssertionError):
+        assert_same_weights(whole, tmp_path / "a")
+    assert_same_weights(whole / "stages/0", tmp_path / "a/stages/0")  # forgeries alone
+    assert summary.supervision == json.loads((tmp_path / "a/run.json").read_text())["supervision"] == "boxes"
+    assert "supervision: **boxes**" in (tmp_path / "a/model/README.md").read_text()
+    records = boxed(without_masks(piles, tmp_path / "piles"))
+    with killed_after(4):
+        train_by_forging(records, recipe, tmp_path / "b", boxes=True, encoder=encoder)
+    train_by_forging(records, recipe, tmp_path / "b", resume=True, encoder=encoder)
+    assert_same_weights(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(DataError, match="no boxes among the images"):
+        train_by_forging(read_dataset(piles), recipe, tmp_path / "c", boxes=True, encoder=encoder)
+    assert not (tmp_path / "c").exists()
+
+
+def test_authentic_photos_alone_teach_a_model_that_is_there(
+    whole: Path, piles: Path, recipe: Recipe, encoder: VisionLanguageEncoder, tmp_path: Path
+) -> None:
+    authentic = [record for record in read_dataset(piles) if not record.label]
+    start = whole / "stages/0/model"
+    summary = train_by_forging(authentic, recipe, tmp_path / "run", start_from=start, encoder=encoder)
+    assert summary.supervision == "authentic photos alone"
+    assert summary.validation_image_auc is None
+    assert summary.changes is not None
+    assert [set(model.known()) for model in summary.changes] == [
+        {"false_alarms", "forged_image_auc", "forged_pixel_auc", "forged_pixel_f1"}
+    ] * 2
+    with pytest.raises(AssertionError):
+        assert_same_weights(start.parent, tmp_path / "run")
+
+
+def test_a_run_says_what_it_was_told_and_what_its_rounds_changed(whole: Path) -> None:
+    run = json.loads((whole / "run.json").read_text())
+    assert run["supervision"] == "image labels"
+    before, after = run["changes"]["before"], run["changes"]["after"]
+    assert before.keys() == after.keys() == TITLES.keys()
+    assert after["image_auc"] == run["validation_image_auc"]
+    card = (whole / "model/README.md").read_text()
+    assert "supervision: **image labels**. Learned from\n9 authentic and 9 tampered photos, 0 boxes" in card
+    for name, title in TITLES.items():
+        assert f"| {title} | {before[name]:.3f} | {after[name]:.3f} |" in card
 
 
 @pytest.mark.parametrize("presses", [1, 2])
@@ -317,8 +378,8 @@ def test_two_processes_train_one_model(piles: Path, tiny_forensic: dict[str, Any
         [*command, "--devices", "2"], env=environment, capture_output=True, text=True, check=False, timeout=240
     )
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.startswith(f"{out / 'model'}  held-out I-AUC")
-    assert len(ended.stdout.splitlines()) == 1
+    assert ended.stdout.startswith(f"{out / 'model'}  learned from image labels  held-out I-AUC")
+    assert ended.stdout.count("held-out I-AUC") == ended.stdout.count("What changed") == 1  # by one of the two
     assert_same_weights(out, out / "stages/1")
 
 

@@ -1,6 +1,5 @@
 """``vilaco train``: from two piles of photos to a model folder."""
 
-import math
 import os
 import shlex
 from pathlib import Path
@@ -160,7 +159,8 @@ def train(
 def _records(data: Path, subset: str | None, *, authentic_alone: bool) -> "list[Record]":
     """Images of a data set, or of a folder of photos that no format fits, which are then all authentic."""
     from vilaco.data.formats import read_subset
-    from vilaco.data.records import AUTHENTIC, Record
+    from vilaco.data.formats.manifest import LABELS
+    from vilaco.data.records import AUTHENTIC, TAMPERED, Record
     from vilaco.errors import UnknownFormat
     from vilaco.files import find_images
 
@@ -169,7 +169,11 @@ def _records(data: Path, subset: str | None, *, authentic_alone: bool) -> "list[
     except UnknownFormat:
         if not authentic_alone or not data.is_dir():
             raise
-        records = [Record(image.path, AUTHENTIC) for image in find_images([data])]
+        paths = [image.path for image in find_images([data])]
+        folders = {part for path in paths for part in path.relative_to(data).parts[:-1]}
+        if any(LABELS.get(folder.lower()) == TAMPERED for folder in folders):
+            raise
+        records = [Record(path, AUTHENTIC) for path in paths]
         console.note(f"{data}: has no labels; all its {len(records)} photos are taken to be authentic")
         return records
 
@@ -183,10 +187,9 @@ def _tell_changes(before: "Figures", after: "Figures") -> None:
     table = Table(title="What changed")
     for column in ("", "before", "after"):
         table.add_column(column, justify="right" if column else "left")
-    for name, title in TITLES.items():
-        figures = [getattr(model, name) for model in (before, after)]
-        if not math.isnan(figures[1]):
-            table.add_row(title, *(f"{figure:.3f}" for figure in figures))
+    known = before.known()
+    for name, figure in after.known().items():
+        table.add_row(TITLES[name], f"{known[name]:.3f}", f"{figure:.3f}")
     console.screen().print(table)
     if worse := got_worse(before, after):
         console.note(f"warning: the new model is worse than the one before: {'; '.join(worse)}")

@@ -19,6 +19,7 @@ from vilaco.data.forge import ForgeConfig, PhotoPool, make_example
 from vilaco.data.forge.config import Share, Weight
 from vilaco.data.loading import WeakRecord
 from vilaco.data.records import AUTHENTIC, TAMPERED
+from vilaco.errors import DataError
 from vilaco.images import load_photo, resave_jpeg, resize_pixels
 from vilaco.matching import self_matches
 
@@ -139,7 +140,9 @@ class ForgedPictures:
         )
         self._given = {Path(path): place for place, path in enumerate(photos)}
         weight_of = dict(zip(map(Path, photos), weights or [1.0] * len(photos), strict=True))
-        self._ends = np.cumsum([weight_of[path] for path in self.photos.paths])
+        weights = [weight_of[path] for path in self.photos.paths]
+        self._ends = np.cumsum(weights)
+        self._hosts = {index for index, weight in enumerate(weights) if weight}
 
     def batch(self, number: int, count: int) -> PictureBatch:
         """Make a batch.
@@ -150,6 +153,7 @@ class ForgedPictures:
 
         Raises:
             ImageError: If a photo cannot be read any more.
+            DataError: If all of them are too small.
         """
         size = self.config.size(np.random.default_rng([self.seed, 0, number]))
         config = self.config.forge.model_copy(update={"size": size})
@@ -178,6 +182,9 @@ class ForgedPictures:
             index = int(np.searchsorted(self._ends, rng.random() * self._ends[-1], side="right"))
             if self.photos.pixels(index) is not None:
                 return index
+            if self._hosts <= self.photos.unreadable.keys():
+                reason = self.photos.unreadable[index]
+                raise DataError(f"none of the photos can be forged; {self.photos.paths[index]} is {reason}")
 
 
 class RealPictures:
@@ -241,7 +248,7 @@ class RealPictures:
         if rng.random() < 0.5:
             pixels, mask = pixels[:, ::-1], mask[:, ::-1]
         unsaved = resize_pixels(np.ascontiguousarray(pixels), size)
-        covered = cv2.resize(255 * np.ascontiguousarray(mask), size[::-1], interpolation=cv2.INTER_AREA)
+        covered = cv2.resize(np.ascontiguousarray(mask, np.float32), size[::-1], interpolation=cv2.INTER_AREA)
         mask = (np.asarray(covered) > 0).view(np.uint8)  # a box that is smaller than a pixel stays
         resaved = rng.random() < self.config.resave_share
         return resave_jpeg(unsaved, int(rng.integers(60, 96))) if resaved else unsaved, unsaved, mask

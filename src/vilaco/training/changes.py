@@ -6,7 +6,7 @@ the forge knows because it drew them.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -31,10 +31,10 @@ WORSE_BY = 0.02
 
 @dataclass(frozen=True)
 class Figures:
-    """How a model does on held-out photos; NaN where there are none to say so.
+    """How a model does on held-out photos.
 
     Attributes:
-        image_auc: On the user's held-out photos, by their labels.
+        image_auc: On the user's held-out photos, by their labels; NaN where they have one alone.
         false_alarms: Share of the held-out authentic photos that score above the median of the forgeries made from
             them: how often the model is wrong where it is set to find half of those.
         forged_image_auc: Forgeries made from held-out authentic photos against their twins.
@@ -47,6 +47,10 @@ class Figures:
     forged_image_auc: float
     forged_pixel_auc: float
     forged_pixel_f1: float
+
+    def known(self) -> dict[str, float]:
+        """Those that are defined, by name."""
+        return {name: value for name, value in asdict(self).items() if not math.isnan(value)}
 
 
 TITLES = {
@@ -67,6 +71,9 @@ def make_forgeries(photos: Sequence[WeakRecord], config: StreamConfig, folder: P
         config: How forgeries are drawn.
         folder: Where to write them.
         seed: Fixes them.
+
+    Raises:
+        DataError: If none of the photos is large enough to forge.
     """
     halves = config.model_copy(update={"twin_share": 0.5})
     forge = ForgedPictures([photo.path.absolute() for photo in photos], config=halves, seed=seed)
@@ -94,7 +101,7 @@ def measure(
 
     Args:
         localizer: The model.
-        held_out: The user's.
+        held_out: The user's, authentic ones among them.
         forgeries: From :func:`make_forgeries`.
         progress: Called once a picture.
     """
@@ -106,11 +113,13 @@ def measure(
 
     photos = judged([Record(record.path, record.label) for record in held_out])
     forged = judged(forgeries)
-    authentic = np.array([row.detection_score for row in photos.images if row.label == AUTHENTIC])
-    found = np.median([row.detection_score for row in forged.images if row.label == TAMPERED])
+    authentic, tampered = (
+        np.array([row.detection_score for row in report.images if row.label == label])
+        for report, label in ((photos, AUTHENTIC), (forged, TAMPERED))
+    )
     return Figures(
         image_auc=image_auc_of(photos),
-        false_alarms=float((authentic > found).mean()) if len(authentic) else math.nan,
+        false_alarms=float((authentic > np.median(tampered)).mean()),
         forged_image_auc=image_auc_of(forged),
         forged_pixel_auc=forged["full"]["pixel_auc_per_image_mean"].value,
         forged_pixel_f1=forged["wscl"]["pixel_f1_per_image_mean"].value,

@@ -13,12 +13,10 @@ and a held-out share of the photos, forged on the spot, calibrate the model's ve
 
 import json
 import logging
-import math
 import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from rich.progress import Progress
 
 from vilaco import __version__
 from vilaco.data.forge import PhotoPool
+from vilaco.data.forging import StreamConfig
 from vilaco.data.loading import WeakRecord
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
 from vilaco.encoders import load_encoder
@@ -90,7 +89,8 @@ def train_by_forging(
             ``start_from`` they are enough. None are needed where ``photos`` are given; every stage then learns from
             forgeries alone.
         recipe: The whole configuration; its ``self_training`` must be set.
-        out: Run folder: ``model/``, ``stages/``, ``recipe.yaml``, ``run.json``, ``sources.json``.
+        out: Run folder: ``model/``, ``stages/``, ``recipe.yaml``, ``run.json``, ``sources.json``, and in
+            ``held_out_forgeries/`` what tells what the rounds changed.
         photos: More authentic photos to forge from.
         segments: Folders of segmentations of some photos, for the shapes of forgeries.
         start_from: A model folder of the same network to start with, in place of the first stage.
@@ -107,7 +107,7 @@ def train_by_forging(
             are no boxes to learn from, or a wrong one, or if the images are not those that the run began with.
         ImageError: If one cannot be read any more; the run can be resumed.
         ConfigError: If ``out`` holds another run and ``resume`` is off, or the other way round, or if ``photos``,
-            ``segments`` or ``start_from`` are given anew on a resume.
+            ``segments``, ``start_from`` or ``boxes`` are given anew on a resume.
         ModelError: If ``start_from`` does not fit.
     """
     course = recipe.self_training
@@ -200,6 +200,7 @@ def train_by_forging(
         previous = folder / "model"
         before = before or previous
     assert previous is not None
+    assert before is not None
     if not first:
         return TrainingSummary(out / "model", None, None, skipped, noted, interrupted=False)
     own_calibrating = [record for record in held_out if record.label == AUTHENTIC]
@@ -207,11 +208,11 @@ def train_by_forging(
     trained = Localizer(TorchRuntime.load(previous, encoder=encoder), name="trained")
     _write_model(trained, previous, out / "model", [photo.path.absolute() for photo in unseen], seed=settings.seed)
     changes = None
+    if held_out and before != previous:
+        changes = _changes(before, out, encoder, held_out, course.stream, progress, seed=settings.seed)
+    if changes:
+        facts["changes"] = {name: model.known() for name, model in zip(("before", "after"), changes, strict=True)}
     validation_auc = None
-    if held_out and before is not None and before != previous:
-        forgeries = make_forgeries(own_calibrating, course.stream, out / CHANGES_FOLDER, seed=settings.seed)
-        changes = _changes(before, out / "model", encoder, held_out, forgeries, progress)
-        facts["changes"] = {name: asdict(figures) for name, figures in zip(("before", "after"), changes, strict=True)}
     if {record.label for record in held_out} == {AUTHENTIC, TAMPERED}:
         validation_auc = changes[1].image_auc if changes else _held_out_auc(trained, held_out, progress)
         facts["validation_image_auc"] = validation_auc
@@ -268,13 +269,21 @@ def _half_own(photos: Sequence[WeakRecord], own: Sequence[WeakRecord]) -> tuple[
 
 def _changes(
     before: Path,
-    after: Path,
+    out: Path,
     encoder: VisionLanguageEncoder,
     held_out: Sequence[WeakRecord],
-    forgeries: Sequence[Record],
+    stream: StreamConfig,
     progress: Progress,
-) -> tuple[Figures, Figures]:
-    """Figures of two models, as a user who loads them meets them."""
+    *,
+    seed: int,
+) -> tuple[Figures, Figures] | None:
+    """Figures of the model before and of a run's, as a user who loads them meets them; none where none can be made."""
+    authentic = [record for record in held_out if record.label == AUTHENTIC]
+    try:
+        forgeries = make_forgeries(authentic, stream, out / CHANGES_FOLDER, seed=seed)
+    except DataError as error:
+        logging.getLogger(__name__).warning("what the training changed is not measured: %s", error)
+        return None
     progress.start()
     task = progress.add_task("before and after", total=2 * (len(held_out) + len(forgeries)))
 
@@ -283,7 +292,7 @@ def _changes(
         localizer = Localizer(runtime, name=folder.name, calibration=runtime.calibration)
         return measure(localizer, held_out, forgeries, progress=partial(progress.advance, task))
 
-    return figures(before), figures(after)
+    return figures(before), figures(out / "model")
 
 
 def _card(facts: dict[str, Any], changes: tuple[Figures, Figures] | None) -> str:
@@ -297,11 +306,8 @@ Trained by vilaco {facts["vilaco_version"]}, {started}supervision: **{facts["sup
 authentic ones and {facts["photos"]} more.
 """
     if changes:
-        rows = [
-            f"| {title} | {getattr(changes[0], name):.3f} | {getattr(changes[1], name):.3f} |"
-            for name, title in TITLES.items()
-            if not math.isnan(getattr(changes[1], name))
-        ]
+        before, after = (figures.known() for figures in changes)
+        rows = [f"| {TITLES[name]} | {before[name]:.3f} | {value:.3f} |" for name, value in after.items()]
         text += "\n".join(["\n| on held-out photos | before | after |", "|---|---|---|", *rows, ""])
     return text
 
