@@ -47,7 +47,7 @@ from vilaco.evaluation.image_metrics import ImageScores, image_auc, image_tpr_at
 from vilaco.evaluation.localizer_predictor import LocalizerPredictor
 from vilaco.evaluation.prediction import Predictor
 from vilaco.evaluation.results import EvaluationReport, Provenance
-from vilaco.files import write_atomically
+from vilaco.files import find_images, write_atomically
 from vilaco.images import load_mask, load_photo
 from vilaco.localizer import Localizer
 from vilaco.runtimes.torch import TorchRuntime
@@ -103,7 +103,7 @@ class Settings:
         own = [record for record in self.photos.folds[0] if record.label == AUTHENTIC]
         calibrating = set(self.photos.to_calibrate())
         hosts = [record for record in own if record.path not in calibrating]
-        hosts += read_dataset(self.data / MORE_HOSTS)
+        hosts += [Record(image.path, AUTHENTIC) for image in find_images([self.data / MORE_HOSTS])]
         hosts = [hosts[i] for i in np.random.default_rng(1).permutation(len(hosts))]
         authentic, tampered = hosts[: 2 * count : 2], hosts[1 : 2 * count : 2]
         out = self.runs / "pairs" / self.kind / str(count)

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from vilaco.cli.main import app
 from vilaco.data.boxes import Box, box_fault, format_boxes, inside_boxes, parse_boxes
 from vilaco.data.convert import convert
 from vilaco.data.formats import read_dataset
@@ -75,6 +77,12 @@ def test_boxes_of_an_authentic_photo_contradict_its_label(turned: Path) -> None:
     assert [fault.reason for fault in split.box_faults] == ["has boxes, but is labelled authentic"]
     with pytest.raises(DataError, match="has boxes, but is labelled authentic"):
         weaken(read_dataset(file), boxes=True)
+
+
+def test_verify_counts_boxed_photos_and_names_wrong_boxes(turned: Path) -> None:
+    told = CliRunner().invoke(app, ["data", "verify", str(manifest(turned, "0 0 21 1"))])
+    assert "  boxes        on 1 images\n" in told.stdout
+    assert "a.jpg: box '0 0 21 1' reaches out of the photo, which is 20x30 pixels" in told.stdout
 
 
 def test_training_that_did_not_ask_sees_no_box(turned: Path) -> None:
