@@ -37,6 +37,7 @@ SMALL = {
     "self_training.stream.batch_size": 4,
     "self_training.stream.sizes": [[64, 96]],
     "self_training.num_workers": 0,
+    "self_training.store": None,
     "self_training.round": {"steps": 2},
 }
 

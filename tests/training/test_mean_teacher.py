@@ -92,5 +92,9 @@ def test_a_teacher_is_the_average_alone_and_its_looks_lie_on_the_picture(
     flipped["matches"][:, 3].neg_()
     assert_close(teacher.look(flipped, mirrored=True, size=(64, 96)), plain.flip(-1))
     assert teacher.look(picture, mirrored=False, size=(128, 192)).shape == (128, 192)
+    shifted = MeanTeacher(other, TeacherConfig(), map_shift=0.875)
+    assert_close(
+        shifted.look(picture, mirrored=False, size=(64, 96)), (expected.localization_logits[0] + 0.875).sigmoid()
+    )
     assert not any(weight.requires_grad for name, weight in teacher.network.named_parameters() if "encoder" not in name)
     assert any(weight.requires_grad for weight in model.parameters())

@@ -20,6 +20,7 @@ import yaml
 from safetensors.torch import load_file
 
 from pictures import make_photo
+from vilaco.calibration import Calibration
 from vilaco.data.boxes import Box
 from vilaco.data.forging import ForgedPictures, StreamConfig
 from vilaco.data.formats import read_dataset
@@ -27,6 +28,7 @@ from vilaco.data.records import Record
 from vilaco.encoders import EncoderConfig, load_encoder
 from vilaco.encoders.base import VisionLanguageEncoder
 from vilaco.errors import ConfigError, DataError, ImageError, ModelError
+from vilaco.evaluation.calibrate import write_calibrated
 from vilaco.files import write_atomically
 from vilaco.images import resize_pixels
 from vilaco.localizer import Localizer
@@ -36,6 +38,7 @@ from vilaco.method.vilaco import ViLaCo, ViLaCoConfig
 from vilaco.runtimes.torch import TorchRuntime
 from vilaco.training.callbacks import LAST
 from vilaco.training.changes import TITLES
+from vilaco.training.mean_teacher import MeanTeacher
 from vilaco.training.recipe import Recipe, load_recipe
 from vilaco.training.self_forged import SaveStage, SelfForgedModule, WeightAverage
 from vilaco.training.self_training import SOURCES_FILE, train_by_forging
@@ -442,6 +445,31 @@ def test_from_a_model_the_rounds_follow_at_once_and_a_resume_remembers_it(
     assert_same_weights(tmp_path / "a", tmp_path / "b")
     config = (tmp_path / "b/model/config.json").read_text()
     assert str(tmp_path) not in config  # a model tells nobody where its photos lay
+
+
+def test_a_teacher_draws_as_the_calibrated_model_that_it_starts_from(
+    whole: Path,
+    piles: Path,
+    recipe: Recipe,
+    encoder: VisionLanguageEncoder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calibration = Calibration(
+        slope=1, offset=0, map_shift=1.25, authentic_scores=(0.1,) * 19, tampered_scores=(0.9,), authentic_regions=()
+    )
+    write_calibrated(whole / "stages/0/model", tmp_path / "start", calibration)
+    shifts: list[float] = []
+    take_up = MeanTeacher.take_up
+
+    def spy(self: MeanTeacher, weights: Any) -> None:
+        shifts.append(self.map_shift)
+        take_up(self, weights)
+
+    monkeypatch.setattr(MeanTeacher, "take_up", spy)
+    twice = recipe.model_copy(update={"self_training": recipe.self_training.model_copy(update={"rounds": 2})})
+    train_by_forging(read_dataset(piles), twice, tmp_path / "run", start_from=tmp_path / "start", encoder=encoder)
+    assert shifts == [1.25] * 3 + [0.0] * 3  # what learned from a shifted teacher needs no shift
 
 
 def test_what_cannot_begin_leaves_no_run_behind(

@@ -74,10 +74,12 @@ class MeanTeacher:
     Args:
         model: The network that learns; its frozen encoder is shared.
         config: See :class:`TeacherConfig`.
+        map_shift: Added to its maps' logits: what calibration found of the model that learning starts from, so that
+            0.5 is the threshold that a user of that model meets.
     """
 
-    def __init__(self, model: ViLaCo, config: TeacherConfig) -> None:
-        self.config = config
+    def __init__(self, model: ViLaCo, config: TeacherConfig, *, map_shift: float = 0.0) -> None:
+        self.config, self.map_shift = config, map_shift
         self.network = deepcopy(model, {id(model.encoder): model.encoder}).eval().requires_grad_(False)
 
     def take_up(self, weights: Mapping[str, Tensor]) -> None:
@@ -100,6 +102,7 @@ class MeanTeacher:
         pixels, view, matches = (picture[name].float() for name in ("pixels", "view", "matches"))
         if mirrored:
             pixels, view, matches = pixels.flip(-1), view.flip(-1), flipped_matches(matches, across=True, down=False)
-        probs = self.network(view / 255, pixels, matches).localization_logits.float().sigmoid()
+        logits = self.network(view / 255, pixels, matches).localization_logits.float()
+        probs = (logits + self.map_shift).sigmoid()
         drawn = F.interpolate(probs[:, None], size=size, mode="bilinear", align_corners=False)[0, 0]
         return drawn.flip(-1) if mirrored else drawn

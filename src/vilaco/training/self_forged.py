@@ -20,7 +20,7 @@ from vilaco.method.vilaco import ViLaCo
 from vilaco.training.callbacks import LAST
 from vilaco.training.loaders import PlannedBatches, make_loader, whole
 from vilaco.training.makers import Makers
-from vilaco.training.mean_teacher import MeanTeacher, TeacherConfig, soft_targets
+from vilaco.training.mean_teacher import MeanTeacher, soft_targets
 from vilaco.training.muon import MatrixMuon, is_matrix
 from vilaco.training.stage import StageConfig
 from vilaco.training.stage_pictures import Looks, StageBatch, StagePictures
@@ -59,7 +59,7 @@ class SelfForgedModule(L.LightningModule):
         stage: How it is optimised.
         objective: Weights of the losses.
         seed: Fixes all randomness together with a step's number.
-        teacher: How the average draws targets of real tampered pictures, where there are any.
+        teacher: What draws targets of real tampered pictures, where there are any; it becomes the average each step.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class SelfForgedModule(L.LightningModule):
         objective: SelfForgedObjectiveConfig,
         *,
         seed: int,
-        teacher: TeacherConfig | None = None,
+        teacher: MeanTeacher | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -80,7 +80,7 @@ class SelfForgedModule(L.LightningModule):
                 raise ConfigError(f"frozen: the network has no {name}")
             parts[name].requires_grad_(False)
         self.average = WeightAverage(model, decay=stage.average_decay)
-        self.teacher = None if teacher is None else MeanTeacher(model, teacher)
+        self.teacher = teacher
         self._cores = 1
         self._threads: ThreadPoolExecutor | None = None
 

@@ -38,12 +38,13 @@ from vilaco.evaluation.image_metrics import ImageScores, image_auc
 from vilaco.files import write_atomically
 from vilaco.images import load_photo
 from vilaco.localizer import Localizer
-from vilaco.method.checkpoint import CONFIG
+from vilaco.method.checkpoint import CONFIG, CheckpointConfig
 from vilaco.method.vilaco import ViLaCo, ViLaCoConfig
 from vilaco.runtimes.torch import TorchRuntime
 from vilaco.training.callbacks import ProgressBar, StepLines, write_json
 from vilaco.training.changes import TITLES, Figures, make_forgeries, measure
 from vilaco.training.makers import PictureSource
+from vilaco.training.mean_teacher import MeanTeacher
 from vilaco.training.recipe import Recipe
 from vilaco.training.run import (
     RUN_FILE,
@@ -182,10 +183,13 @@ def train_by_forging(
             segments=tuple(segments),
             weights=_half_own(forged, own) if real else None,
         )
+        teacher = None
+        if real and previous is not None:
+            teacher = MeanTeacher(model, course.teacher, map_shift=_map_shift(previous))
         progress.stop()
         interrupted = run_stage(
             folder,
-            SelfForgedModule(model, stage, course.objective, seed=seed, teacher=course.teacher if real else None),
+            SelfForgedModule(model, stage, course.objective, seed=seed, teacher=teacher),
             source,
             real=real,
             store=course.store,
@@ -265,6 +269,12 @@ def _half_own(photos: Sequence[WeakRecord], own: Sequence[WeakRecord]) -> tuple[
     mine = {photo.path for photo in own}
     counts = Counter(photo.path in mine for photo in photos)
     return tuple(1 / (len(counts) * counts[photo.path in mine]) for photo in photos)
+
+
+def _map_shift(model: Path) -> float:
+    """What calibration found best to add to the logits of a model's maps; 0 where it is not calibrated."""
+    calibration = CheckpointConfig.model_validate_json((model / CONFIG).read_bytes()).calibration
+    return 0.0 if calibration is None else calibration.map_shift
 
 
 def _changes(
