@@ -456,7 +456,7 @@ def test_a_teacher_draws_as_the_calibrated_model_that_it_starts_from(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calibration = Calibration(
-        slope=1, offset=0, map_shift=1.25, authentic_scores=(0.1,) * 19, tampered_scores=(0.9,), authentic_regions=()
+        slope=1, offset=0, map_shift=1.25, authentic_scores=(0.1,) * 19, tampered_scores=(0.9,) * 19
     )
     write_calibrated(whole / "stages/0/model", tmp_path / "start", calibration)
     shifts: list[float] = []
