@@ -217,7 +217,9 @@ def test_boxes_teach_where_asked_masks_still_do_not_and_a_resume_remembers(
         assert_same_weights(whole, tmp_path / "a")
     assert_same_weights(whole / "stages/0", tmp_path / "a/stages/0")  # forgeries alone
     assert summary.supervision == json.loads((tmp_path / "a/run.json").read_text())["supervision"] == "boxes"
-    assert "supervision: **boxes**" in (tmp_path / "a/model/README.md").read_text()
+    card = (tmp_path / "a/model/README.md").read_text()
+    assert "supervision: **boxes**" in card
+    assert "9 authentic and 9 tampered photos, 18 boxes, and forgeries" in card
     records = boxed(without_masks(piles, tmp_path / "piles"))
     with killed_after(4):
         train_by_forging(records, recipe, tmp_path / "b", boxes=True, encoder=encoder)
@@ -251,7 +253,7 @@ def test_a_run_says_what_it_was_told_and_what_its_rounds_changed(whole: Path) ->
     assert before.keys() == after.keys() == TITLES.keys()
     assert after["image_auc"] == run["validation_image_auc"]
     card = (whole / "model/README.md").read_text()
-    assert "supervision: **image labels**. Learned from\n9 authentic and 9 tampered photos, 0 boxes" in card
+    assert "supervision: **image labels**. Learned from\n9 authentic and 9 tampered photos, and forgeries" in card
     for name, title in TITLES.items():
         assert f"| {title} | {before[name]:.3f} | {after[name]:.3f} |" in card
 

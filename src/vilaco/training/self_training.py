@@ -309,11 +309,13 @@ def _card(facts: dict[str, Any], changes: tuple[Figures, Figures] | None) -> str
     """What is known of a model at its birth; its owner adds what it is for and where it fails."""
     authentic, tampered = (facts["train_images"].get(f"label_{label}", 0) for label in (AUTHENTIC, TAMPERED))
     started = f"started from `{facts['started_from']}`, " if facts["started_from"] else ""
+    boxes = f", {facts['boxes']} boxes" if facts["boxes"] else ""
+    more = f" and {facts['photos']} more" if facts["photos"] else ""
     text = f"""# A model of one's own
 
 Trained by vilaco {facts["vilaco_version"]}, {started}supervision: **{facts["supervision"]}**. Learned from
-{authentic} authentic and {tampered} tampered photos, {facts["boxes"]} boxes, and forgeries that it made itself from the
-authentic ones and {facts["photos"]} more.
+{authentic} authentic and {tampered} tampered photos{boxes}, and forgeries that it made itself from the authentic
+ones{more}.
 """
     if changes:
         before, after = (figures.known() for figures in changes)
