@@ -111,11 +111,15 @@ class Photos:
         return self._authentic(1)[-self.kept :] + tampered[: self.kept]
 
 
-def adapt(records: Sequence[Record], recipe: Recipe, out: Path, *, resume: bool) -> TrainingSummary:
-    """What ``vilaco train PILES --recipe default --from research`` does."""
-    start = None if resume else find_model(SHIPPED).folder
+def adapt(
+    records: Sequence[Record], recipe: Recipe, out: Path, *, resume: bool, model: str = SHIPPED, boxes: bool = False
+) -> TrainingSummary:
+    """What ``vilaco train PILES --recipe default --from MODEL`` does; a resumed run knows its model and boxes."""
     before, spent = sum(os.times()[:4]), out / SECONDS
-    summary = train_by_forging(records, recipe, out, start_from=start, resume=resume)
+    if resume:
+        summary = train_by_forging(records, recipe, out, resume=True)
+    else:
+        summary = train_by_forging(records, recipe, out, start_from=find_model(model).folder, boxes=boxes)
     earlier = float(spent.read_text()) if spent.exists() else 0.0
     write_atomically(spent, f"{earlier + sum(os.times()[:4]) - before:.1f}".encode())
     return summary

@@ -153,8 +153,9 @@ def split(photos: Path) -> dict[str, float]:
                 )
                 with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
                     output = model.forward_measured(batch["tokens"].float(), evidence, pixels, batch["matches"].float())
-                objective = recipe.self_training.objective  # type: ignore[union-attr]
-                return self_forged_losses(output, batch["label"], batch["mask"], objective, progress=0.5).total
+                objective, target = recipe.self_training.objective, batch["mask"].float()  # type: ignore[union-attr]
+                weight = torch.ones_like(target)
+                return self_forged_losses(output, batch["label"], target, weight, objective, progress=0.5).total
 
             loss = clock("network forward", forward)
             assert isinstance(loss, torch.Tensor)

@@ -51,6 +51,10 @@ class DataError(VilacoError):
         return "\n".join([self.args[0], *self.details])
 
 
+class UnknownFormat(DataError):
+    """No known format fits a path."""
+
+
 class ConfigError(VilacoError):
     """A setting, recipe or option is unknown or out of range."""
 

@@ -22,6 +22,7 @@ NAMES = {
     "mask": ("mask", "gt"),
     "group": ("group", "scene"),
     "mask_rule": ("mask_rule",),
+    "boxes": ("boxes",),
 }
 """What columns may be called, in any case; the first name goes before the others, which are nobody's notes then."""
 _SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
@@ -136,7 +137,9 @@ def misspelt(columns: Sequence[str], found: dict[str, str]) -> tuple[str, str] |
 
 def understood() -> str:
     """The names that columns may have, in words."""
-    return "; ".join(f"{role}: {', '.join(names)}" for role, names in NAMES.items() if role != "mask_rule")
+    return "; ".join(
+        f"{role}: {', '.join(names)}" for role, names in NAMES.items() if role not in ("mask_rule", "boxes")
+    )
 
 
 def below(folder: Path, path: str) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 from pathlib import Path
@@ -15,6 +16,8 @@ from typer.testing import CliRunner
 
 from vilaco.cli.train import train
 from vilaco.errors import ConfigError, DataError, VilacoError
+from vilaco.method.checkpoint import save_checkpoint
+from vilaco.method.vilaco import ViLaCo, ViLaCoConfig
 from vilaco.training.feature_cache import CachedFeatures
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -150,8 +153,9 @@ def test_default_recipe_from_two_piles_to_a_model(
     assert "a03.jpg: not a JPEG" in result.stderr
     assert "1 photo was read otherwise than stored: one page of several (1)" in result.stderr
     assert "Traceback" not in result.stderr
-    assert result.stdout.startswith(f"{out / 'model'}  held-out I-AUC 0.")
-    assert len(result.stdout.splitlines()) == 1
+    assert result.stdout.startswith(f"{out / 'model'}  learned from image labels  held-out I-AUC 0.")
+    assert "What changed" in result.stdout
+    assert len(re.findall(r"held-out photos.*│ +[01]\.\d{3} │ +[01]\.\d{3} │$", result.stdout, re.MULTILINE)) == 3
     assert (out / "model/model.safetensors").is_file()
 
     again = run(two_piles, "--out", out, *settings)
@@ -169,12 +173,38 @@ def test_default_recipe_from_two_piles_to_a_model(
     assert "it began with" in str(refused.exception)
 
 
+def test_a_folder_of_authentic_photos_alone_and_one_that_is_not(
+    two_piles: Path, tiny_forensic: dict[str, Any], tmp_path: Path
+) -> None:
+    save_checkpoint(ViLaCo(ViLaCoConfig.model_validate(tiny_forensic)), tmp_path / "start")
+    settings = [*forging_settings(tiny_forensic), "--from", tmp_path / "start"]
+    (two_piles / "authentic").rename(tmp_path / "mine")
+    result = run(tmp_path / "mine", "--out", tmp_path / "run", *settings)
+    assert result.exit_code == 0, result.output
+    assert "all its 12 photos are taken to be authentic" in result.stderr
+    assert "learned from authentic photos alone" in result.stdout
+    without_start = run(tmp_path / "mine", "--recipe", "default", "--out", tmp_path / "none")
+    assert isinstance(without_start.exception, DataError)
+    assert "no known format fits" in str(without_start.exception)
+    (two_piles / "tampered").rename(tmp_path / "mine" / "Fake")
+    mixed = run(tmp_path / "mine", "--out", tmp_path / "none", *settings)
+    assert isinstance(mixed.exception, DataError)
+    assert "no known format fits" in str(mixed.exception)
+    assert not (tmp_path / "none").exists()
+
+
 @pytest.mark.parametrize("option", ["--photos", "--segments", "--from"])
 def test_what_only_forging_needs_is_refused_elsewhere(two_piles: Path, tmp_path: Path, option: str) -> None:
     result = run(two_piles, "--out", tmp_path / "run", "--recipe", "quick", option, two_piles)
     assert isinstance(result.exception, ConfigError)
     assert "are for recipes that forge; quick does not" in str(result.exception)
     assert not (tmp_path / "run").exists()
+
+
+def test_boxes_are_for_recipes_that_forge_alone(two_piles: Path, tmp_path: Path) -> None:
+    result = run(two_piles, "--out", tmp_path / "run", "--boxes")  # recipe `paper` is weakly supervised
+    assert isinstance(result.exception, ConfigError)
+    assert "--boxes are for recipes that forge; paper does not" in str(result.exception)
 
 
 @pytest.mark.parametrize(

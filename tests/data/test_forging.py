@@ -1,5 +1,6 @@
-"""Batches of forged and real pictures: fixed by their numbers, of one size, masks that stay with their pixels."""
+"""Batches of forged and real pictures: fixed by their numbers, of one size, boxes that stay with their pixels."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from vilaco.data import forging
-from vilaco.data.forging import ForgedPictures, PictureBatch, RealImage, RealPictures, StreamConfig, load_upright
+from vilaco.data.boxes import Box
+from vilaco.data.forging import ForgedPictures, PictureBatch, RealPictures, StreamConfig, load_upright
 from vilaco.data.loading import WeakRecord
 from vilaco.matching import self_matches
 
@@ -31,13 +33,14 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def two_coloured(height: int, width: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """A picture whose red pixels are its mask: a lopsided blob away from the middle."""
-    mask = np.zeros((height, width), np.uint8)
-    corner = np.random.default_rng(seed).integers(4, 20, 2)
-    cv2.rectangle(mask, (int(corner[0]), int(corner[1])), (width // 2, height // 3), 1, -1)
-    cv2.rectangle(mask, (int(corner[0]), int(corner[1])), (width // 4, height - 8), 1, -1)
-    return np.where(mask[..., None] == 1, RED, BLUE).astype(np.uint8), mask
+def two_coloured(height: int, width: int, seed: int) -> tuple[np.ndarray, tuple[Box, Box]]:
+    """A picture whose red pixels are those in its two boxes: a lopsided blob away from the middle."""
+    left, top = (int(side) for side in np.random.default_rng(seed).integers(4, 20, 2))
+    boxes = (Box(left, top, width // 2 - left, height // 3 - top), Box(left, top, width // 4 - left, height - 8 - top))
+    pixels = np.full((height, width, 3), BLUE, np.uint8)
+    for x, y, across, down in boxes:
+        pixels[y : y + down, x : x + across] = RED
+    return pixels, boxes
 
 
 def is_red(pixels: np.ndarray) -> np.ndarray:
@@ -45,16 +48,15 @@ def is_red(pixels: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> list[RealImage]:
-    """Wide and tall images of both kinds, no two of one shape; tampered ones have their pseudo-mask at half size."""
+def real(tmp_path_factory: pytest.TempPathFactory) -> list[WeakRecord]:
+    """Wide and tall images of both kinds, no two of one shape; boxes of tampered ones are what is red."""
     folder, images = tmp_path_factory.mktemp("real"), []
     for index, (height, width) in enumerate([(100, 160), (160, 100), (64, 96), (130, 131), (300, 90), (70, 400)]):
         for label in (0, 1):
-            pixels, mask = two_coloured(height, width, index)
+            pixels, boxes = two_coloured(height, width, index)
             path = folder / f"{index}-{label}.png"
             Image.fromarray(pixels).save(path)
-            half = cv2.resize(mask, (width // 2, height // 2), interpolation=cv2.INTER_NEAREST)
-            images.append(RealImage(WeakRecord(path, label, f"{index}{label}"), half if label else None))
+            images.append(WeakRecord(path, label, f"{index}{label}", boxes=boxes if label else ()))
     return images
 
 
@@ -62,7 +64,7 @@ def forged_pictures(photos: list[Path], seed: int = 3, **changes: object) -> For
     return ForgedPictures(photos, config=stream_config(**changes), seed=seed)
 
 
-def real_pictures(real: list[RealImage], seed: int = 3, **changes: object) -> RealPictures:
+def real_pictures(real: list[WeakRecord], seed: int = 3, **changes: object) -> RealPictures:
     return RealPictures(real, config=stream_config(**changes), seed=seed)
 
 
@@ -72,7 +74,7 @@ def assert_same(first: PictureBatch, second: PictureBatch) -> None:
     assert (first.operations, first.histories) == (second.operations, second.histories)
 
 
-def test_a_number_fixes_its_batch_whatever_came_before(photos: list[Path], real: list[RealImage]) -> None:
+def test_a_number_fixes_its_batch_whatever_came_before(photos: list[Path], real: list[WeakRecord]) -> None:
     numbers = [0, 1, 5, 8]
     forward, backward, other = forged_pictures(photos), forged_pictures(photos), forged_pictures(photos, seed=4)
     first = {number: forward.batch(number, 4) for number in numbers}
@@ -136,7 +138,7 @@ def test_a_batch_tells_which_of_the_given_photos_its_hosts_are(tmp_path: Path) -
     assert seen == {0, 1, 2}
 
 
-def test_a_real_batch_has_the_size_asked_for_and_both_labels(real: list[RealImage]) -> None:
+def test_a_real_batch_has_the_size_asked_for_and_both_labels(real: list[WeakRecord]) -> None:
     pictures = real_pictures(real)
     for number, size in enumerate([(64, 96), (96, 64), (64, 64)]):
         batch = pictures.batch(number, 4, size)
@@ -147,20 +149,25 @@ def test_a_real_batch_has_the_size_asked_for_and_both_labels(real: list[RealImag
             np.testing.assert_array_equal(batch.matches[index], self_matches(batch.pixels[index].transpose(1, 2, 0)))
 
 
-def test_authentic_images_are_authentic_everywhere_and_undrawn_tampered_ones_unknown(real: list[RealImage]) -> None:
-    undrawn = real_pictures([RealImage(image.record) for image in real])
+def test_authentic_images_are_authentic_everywhere_and_tampered_ones_without_boxes_nowhere_for_certain(
+    real: list[WeakRecord],
+) -> None:
+    without = real_pictures([replace(image, boxes=()) for image in real])
     for number in range(4):
-        masks = undrawn.batch(number, 4, (64, 96)).mask
-        assert not masks[0].any()
-        assert (masks[1] == 255).all()
-    lied = real_pictures([RealImage(image.record, np.ones((2, 2), np.uint8)) for image in real])
-    assert not lied.batch(0, 4, (64, 96)).mask[0].any()  # an authentic image's pseudo-mask is not looked at
+        batch = without.batch(number, 4, (64, 96))
+        assert not batch.mask[[0, 3]].any()
+        assert (batch.mask[[1, 2]] == 1).all()
+
+
+def test_authentic_images_alone_make_whole_batches(real: list[WeakRecord]) -> None:
+    alone = real_pictures([image for image in real if not image.label])
+    batch = alone.batch(0, 4, (64, 96))
+    assert not batch.label.any()
+    assert not batch.mask.any()
 
 
 @pytest.mark.parametrize("resave_share", [0.0, 1.0])
-def test_pseudo_masks_follow_their_pixels_through_crop_flip_and_resize(
-    real: list[RealImage], resave_share: float
-) -> None:
+def test_boxes_follow_their_pixels_through_crop_flip_and_resize(real: list[WeakRecord], resave_share: float) -> None:
     pictures = real_pictures(real, resave_share=resave_share)
     agreements = []
     for number in range(30):
@@ -168,32 +175,32 @@ def test_pseudo_masks_follow_their_pixels_through_crop_flip_and_resize(
         for index in (1, 2):
             red = is_red(batch.pixels[index].transpose(1, 2, 0))
             agreements.append((red == (batch.mask[index] == 1)).mean())
-    assert min(agreements) > 0.9  # at outlines half-size masks, nearest neighbours and 4:2:0 colours differ,
+            assert batch.label[index] == batch.mask[index].any()
+    assert min(agreements) > 0.9  # at outlines mixed pixels and 4:2:0 colours differ,
     assert np.mean(agreements) > 0.96  # and there are many in so small a picture
 
 
-def test_unknown_pixels_stay_unknown(real: list[RealImage]) -> None:
-    tampered = [image for image in real if image.record.label]
-    banded = []
-    for image in tampered:
-        mask = np.where(image.pseudo_mask == 1, 255, 0).astype(np.uint8)
-        mask[:, ::8] = 1
-        banded.append(RealImage(image.record, mask))
-    pictures = real_pictures([*banded, *(image for image in real if not image.record.label)], resave_share=0.0)
-    for number in range(8):
-        assert set(np.unique(pictures.batch(number, 4, (64, 96)).mask[1])) == {0, 1, 255}
+def test_a_crop_without_a_box_is_authentic_and_a_tiny_box_stays(real: list[WeakRecord], tmp_path: Path) -> None:
+    wide = tmp_path / "wide.png"
+    Image.fromarray(np.full((256, 3840, 3), 90, np.uint8)).save(wide)
+    images = [WeakRecord(wide, 0, "a"), WeakRecord(wide, 1, "b", boxes=(Box(1900, 100, 2, 2),))]
+    labels = {int(real_pictures(images).batch(number, 2, (64, 96)).label[1]) for number in range(40)}
+    assert labels == {0, 1}  # a crop is a tenth of the picture
+    images[1] = replace(images[1], boxes=tuple(Box(x, 100, 2, 2) for x in range(0, 3840, 200)))
+    batch = real_pictures(images).batch(0, 2, (64, 96))
+    assert batch.label[1] == 1
+    assert 0 < batch.mask[1].mean() < 0.01
 
 
-def test_a_tampered_image_whose_forgery_the_crop_cuts_off_is_unknown(real: list[RealImage]) -> None:
-    nothing_left = [RealImage(i.record, np.zeros((5, 5), np.uint8)) for i in real if i.record.label]
-    pictures = real_pictures([*nothing_left, *(image for image in real if not image.record.label)])
-    masks = pictures.batch(0, 4, (64, 96)).mask
-    assert (masks[1] == 255).all()
-    assert (masks[0] == 0).all()  # authentic
+def test_what_the_teacher_sees_is_the_picture_before_its_last_save(real: list[WeakRecord]) -> None:
+    saved, unsaved = (real_pictures(real, resave_share=share).batch(2, 4, (64, 96)) for share in (1.0, 0.0))
+    assert saved.unsaved is not None
+    np.testing.assert_array_equal(saved.unsaved, unsaved.pixels)
+    assert not np.array_equal(saved.unsaved, saved.pixels)
 
 
-def test_images_go_to_batches_of_their_own_shape_first(real: list[RealImage]) -> None:
-    wide = [image for image in real if image.record.path.stem[0] == "0"]  # 100 x 160, both labels
+def test_images_go_to_batches_of_their_own_shape_first(real: list[WeakRecord]) -> None:
+    wide = [image for image in real if image.path.stem[0] == "0"]  # 100 x 160, both labels
     for images in (real, wide):
         pictures = real_pictures(images)
         for number in range(6):
@@ -203,13 +210,13 @@ def test_images_go_to_batches_of_their_own_shape_first(real: list[RealImage]) ->
 
 
 def test_a_turned_photo_enters_upright_beside_its_mask(tmp_path: Path) -> None:
-    pixels, mask = two_coloured(96, 64, 1)  # upright
+    pixels, boxes = two_coloured(96, 64, 1)  # upright
     exif = Image.Exif()
     exif[0x0112] = 6  # turn 90 degrees clockwise to see it upright
     path = tmp_path / "turned.png"
     Image.fromarray(np.rot90(pixels).copy()).save(path, exif=exif)
     np.testing.assert_array_equal(load_upright(path), pixels)
-    images = [RealImage(WeakRecord(path, label, "x"), mask if label else None) for label in (0, 1)]
+    images = [WeakRecord(path, label, "x", boxes=boxes if label else ()) for label in (0, 1)]
     pictures = real_pictures(images, resave_share=0.0)
     assert set(pictures.images) == {(True, 0), (True, 1)}
     for number in range(4):
@@ -218,7 +225,7 @@ def test_a_turned_photo_enters_upright_beside_its_mask(tmp_path: Path) -> None:
 
 
 def test_few_decoded_images_are_kept_where_memory_is_short(
-    real: list[RealImage], monkeypatch: pytest.MonkeyPatch
+    real: list[WeakRecord], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = real_pictures(real)
     expected = [whole.batch(number, 4, (64, 96)) for number in range(4)]
@@ -233,7 +240,7 @@ def test_few_decoded_images_are_kept_where_memory_is_short(
 @pytest.mark.parametrize("size", [(1, 90), (500, 1), (3, 3)])
 def test_slivers_and_specks_are_enlarged(tmp_path: Path, size: tuple[int, int]) -> None:
     Image.fromarray(np.full((*size, 3), 77, np.uint8)).save(tmp_path / "sliver.png")
-    images = [RealImage(WeakRecord(tmp_path / "sliver.png", label, "x")) for label in (0, 1)]
+    images = [WeakRecord(tmp_path / "sliver.png", label, "x") for label in (0, 1)]
     assert real_pictures(images).batch(0, 2, (64, 640)).pixels.shape == (2, 3, 64, 640)
 
 

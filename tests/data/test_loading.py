@@ -19,7 +19,7 @@ from vilaco.images import load_photo
 
 
 def test_a_weak_record_has_no_room_for_a_mask() -> None:
-    assert {field.name for field in fields(WeakRecord)} == {"path", "label", "sha256", "notes"}
+    assert {field.name for field in fields(WeakRecord)} == {"path", "label", "sha256", "notes", "boxes"}
 
 
 def test_unreadable_images_are_named_and_left_out(two_piles: Path) -> None:

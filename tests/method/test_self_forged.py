@@ -33,20 +33,20 @@ def an_output() -> ViLaCoOutput:
     )
 
 
-def a_mask() -> torch.Tensor:
-    """One forged image with its left half tampered, one authentic, one of which nothing is known."""
-    mask = torch.zeros(3, 8, 8, dtype=torch.uint8)
-    mask[0, :, :4] = 1
-    mask[2] = 255
-    return mask
+def known() -> tuple[torch.Tensor, torch.Tensor]:
+    """Targets and weights: a forged image, its left half tampered; an authentic one; one of which nothing is known."""
+    target, weight = torch.zeros(3, 8, 8), torch.ones(3, 8, 8)
+    target[0, :, :4] = 1
+    weight[2] = 0
+    return target, weight
 
 
 def test_every_part_is_its_own_function() -> None:
-    output, mask = an_output(), a_mask()
-    losses = self_forged_losses(output, LABELS, mask, SelfForgedObjectiveConfig(), progress=1.0)
-    assert_close(losses.parts["bce"], pixel_cross_entropy(output.mask_logits, mask))
-    assert_close(losses.parts["dice"], soft_dice_loss(output.mask_logits, mask))
-    assert_close(losses.parts["patch"], patch_cross_entropy(output.patch_logits, mask))
+    output = an_output()
+    losses = self_forged_losses(output, LABELS, *known(), SelfForgedObjectiveConfig(), progress=1.0)
+    assert_close(losses.parts["bce"], pixel_cross_entropy(output.mask_logits, *known()))
+    assert_close(losses.parts["dice"], soft_dice_loss(output.mask_logits, *known()))
+    assert_close(losses.parts["patch"], patch_cross_entropy(output.patch_logits, *known()))
     target = torch.tensor([1.0, 0.0, 1.0])
     assert_close(losses.parts["coarse"], F.binary_cross_entropy_with_logits(output.image_logits, target))
     by_hand = -(torch.tensor([0.25, 0.5]).log().sum() + torch.tensor(1 - 1e-6).log()) / 3
@@ -63,7 +63,7 @@ def test_consistency_takes_the_known_mask_where_there_is_one_and_the_drawn_one_e
     drawn[2, :4] = 9.0  # on the unknown image: the upper two patches
     output = replace(output, mask_logits=drawn)
     config = SelfForgedObjectiveConfig(cpc=ConsistencyConfig(gamma=0.5))
-    part = self_forged_losses(output, LABELS, a_mask(), config, progress=1.0).parts["cpc"]
+    part = self_forged_losses(output, LABELS, *known(), config, progress=1.0).parts["cpc"]
     tokens = output.tokens
     tampered = torch.stack([tokens[0, 0], tokens[0, 2], tokens[2, 0], tokens[2, 1]])
     authentic = torch.cat([tokens[0, [1, 3]], tokens[1], tokens[2, 2:]])
@@ -81,24 +81,26 @@ def test_consistency_takes_the_known_mask_where_there_is_one_and_the_drawn_one_e
 def test_a_weight_of_zero_switches_its_part_off(off: str, untouched: list[str]) -> None:
     output = an_output()
     config = SelfForgedObjectiveConfig(**{off: 0.0})
-    self_forged_losses(output, LABELS, a_mask(), config, progress=1.0).total.backward()
+    self_forged_losses(output, LABELS, *known(), config, progress=1.0).total.backward()
     for name in ("tokens", "patch_logits", "image_logits", "mask_logits", "fine_scores"):
         gradient = getattr(output, name).grad
         assert (gradient is None or not gradient.any()) == (name in untouched), name
 
 
 def test_consistency_waits_for_the_warm_up() -> None:
-    output, mask = an_output(), a_mask()
-    early = self_forged_losses(output, LABELS, mask, SelfForgedObjectiveConfig(warmup_share=0.3), progress=0.29)
+    output = an_output()
+    early = self_forged_losses(output, LABELS, *known(), SelfForgedObjectiveConfig(warmup_share=0.3), progress=0.29)
     assert early.weights["cpc"] == 0.0
     assert (
         "cpc"
-        not in self_forged_losses(output, LABELS, mask, SelfForgedObjectiveConfig(consistency=0), progress=1.0).parts
+        not in self_forged_losses(
+            output, LABELS, *known(), SelfForgedObjectiveConfig(consistency=0), progress=1.0
+        ).parts
     )
 
 
 def test_the_order_of_the_batch_does_not_matter() -> None:
-    output, mask, order = an_output(), a_mask(), torch.tensor([2, 0, 1])
+    output, order = an_output(), torch.tensor([2, 0, 1])
     turned = replace(
         output,
         **{
@@ -106,15 +108,17 @@ def test_the_order_of_the_batch_does_not_matter() -> None:
             for name in ("tokens", "patch_logits", "image_logits", "mask_logits", "fine_scores")
         },
     )
-    first = self_forged_losses(output, LABELS, mask, SelfForgedObjectiveConfig(), progress=0.7)
-    second = self_forged_losses(turned, LABELS[order], mask[order], SelfForgedObjectiveConfig(), progress=0.7)
+    first = self_forged_losses(output, LABELS, *known(), SelfForgedObjectiveConfig(), progress=0.7)
+    second = self_forged_losses(
+        turned, LABELS[order], *(part[order] for part in known()), SelfForgedObjectiveConfig(), progress=0.7
+    )
     for name, part in first.parts.items():
         assert_close(second.parts[name], part)
 
 
 def test_a_batch_of_which_nothing_is_known_still_has_its_image_losses() -> None:
     losses = self_forged_losses(
-        an_output(), LABELS, torch.full((3, 8, 8), 255, dtype=torch.uint8), SelfForgedObjectiveConfig(), progress=0.0
+        an_output(), LABELS, torch.zeros(3, 8, 8), torch.zeros(3, 8, 8), SelfForgedObjectiveConfig(), progress=0.0
     )
     assert [losses.parts[name].item() for name in ("bce", "dice", "patch")] == [0.0, 0.0, 0.0]
     assert losses.total.item() > 0

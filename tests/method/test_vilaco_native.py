@@ -177,14 +177,14 @@ def test_every_trainable_weight_learns_and_the_encoder_stays(
     rng = np.random.default_rng(2)
     view, pixels, matches = batch(*(with_a_copy(rng, 96, 144) for _ in range(4)))
     assert matches[:, 0].any()
-    mask = torch.zeros(4, 96, 144, dtype=torch.uint8)
-    mask[0, 8:32, 8:56] = 1
-    mask[1] = 255
+    target, weight = torch.zeros(4, 96, 144), torch.ones(4, 96, 144)
+    target[0, 8:32, 8:56] = 1
+    weight[1] = 0
     trainable = {name: value for name, value in model.named_parameters() if value.requires_grad}
     before = {name: value.detach().clone() for name, value in trainable.items()}
     optimiser = torch.optim.SGD(trainable.values(), lr=1.0)
     labels, config = torch.tensor([1, 1, 0, 0]), SelfForgedObjectiveConfig()
-    self_forged_losses(model(view, pixels, matches), labels, mask, config, progress=1.0).total.backward()
+    self_forged_losses(model(view, pixels, matches), labels, target, weight, config, progress=1.0).total.backward()
     idle = [name for name, value in trainable.items() if value.grad is None or not value.grad.any()]
     assert [name for name in idle if name != BEFORE_A_SOFTMAX] == without_gradient
     optimiser.step()

@@ -15,6 +15,7 @@ from PIL import Image
 from browsing import CONTRASTS, DONE, Visit, choose_by_key, right_pane, saved, tab_to
 from pictures import make_photo, make_textured
 from serving import TOKEN, photo_bytes, served
+from vilaco.data.boxes import Box, box_fault
 from vilaco.data.formats.manifest import read_manifest
 from vilaco.images import encode_jpeg
 from vilaco.localizer import Localizer
@@ -212,11 +213,7 @@ def test_corrections_become_a_manifest(visit: Visit, photo: Path, tmp_path: Path
     labels = {}
     for file, tampered in ((photo, True), (formula, False)):
         page.get_by_role("button", name=file.name).click()
-        said = page.text_content(".item[aria-current=true] .state")
-        if said.strip() == "tampered":
-            page.get_by_role("button", name="Right" if tampered else "Wrong").click()
-        else:
-            page.get_by_role("button", name="It is tampered" if tampered else "It is authentic").click()
+        call_it(page, tampered=tampered)
         labels[file] = int(tampered)
     page.reload()  # the answers stay
     page.wait_for_selector("#model:not(:empty)")
@@ -227,6 +224,105 @@ def test_corrections_become_a_manifest(visit: Visit, photo: Path, tmp_path: Path
     (row, _) = csv.DictReader(io.StringIO(manifest.read_text()))
     assert row["path"] == photo.name
     assert len(row["sha256"]) == 64
+
+
+def call_it(page: Any, tampered: bool) -> None:
+    """Say what the photo that is shown is."""
+    said = page.text_content(".item[aria-current=true] .state").strip() == "tampered"
+    names = ("Wrong", "Right") if said else ("It is authentic", "It is tampered")
+    page.get_by_role("button", name=names[tampered], exact=True).click()
+
+
+def test_boxes_are_drawn_typed_removed_and_exported(visit: Visit, tmp_path: Path) -> None:
+    file = tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(make_photo(np.random.default_rng(5), 240, 320)).save(file, exif=exif)  # a person sees 240 x 320
+    page = visit.page
+    page.set_viewport_size({"width": 1280, "height": 1600})  # all of the photo is to be seen
+    visit.choose(file)
+    page.wait_for_selector(".verdict", timeout=DONE)
+    boxes = page.get_by_role("region", name="Boxes")
+    asked = page.get_by_role("group", name="Where?")
+    assert not asked.is_visible()
+    call_it(page, tampered=False)
+    assert not asked.is_visible()
+    call_it(page, tampered=True)
+    page.wait_for_timeout(800)
+
+    pane = page.locator(".pane:visible").last.bounding_box()
+    scale = min(pane["width"] / 240, pane["height"] / 320)
+    left, top = pane["x"] + pane["width"] / 2 - 120 * scale, pane["y"] + pane["height"] / 2 - 160 * scale
+
+    def drag(start: tuple[float, float], end: tuple[float, float]) -> None:
+        page.mouse.move(left + start[0] * scale, top + start[1] * scale)
+        page.mouse.down()
+        page.mouse.move(left + end[0] * scale, top + end[1] * scale, steps=4)
+        page.mouse.up()
+
+    def numbers(box: int) -> list[int]:
+        return [
+            int(each.input_value()) for each in boxes.get_by_role("group", name=f"Box {box}").locator("input").all()
+        ]
+
+    drag((20.5, 30.5), (60.5, 90.5))  # the photo is moved, not drawn on
+    assert boxes.get_by_role("group").count() == 0
+    page.get_by_role("button", name="Draw on the photo").click()
+    drag((100.5, 200.5), (60.5, 150.5))  # from its lower right corner
+    drag((200, 300), (400, 500))  # beyond the photo
+    drag((10, 10), (10.2, 10.2))  # a click
+    assert boxes.get_by_role("group").count() == 2
+    assert np.abs(np.subtract(numbers(1), [60, 150, 41, 51])).max() <= 1
+    assert np.abs(np.subtract(numbers(2), [200, 300, 40, 20])).max() <= 1
+    page.get_by_role("button", name="Draw on the photo").click()
+    green = canvas_pixels(page, ".pane:not(.plain)").astype(int)
+    assert ((green[..., 1] > green[..., 0] + 60) & (green[..., 1] > green[..., 2] + 40)).sum() > 100
+
+    boxes.get_by_label("width").first.fill("999")
+    boxes.get_by_label("width").first.press("Tab")
+    assert numbers(1)[2] == 240 - numbers(1)[0]
+    boxes.get_by_role("button", name="Remove box 2").click()
+    assert boxes.get_by_role("group").count() == 1
+    page.reload()  # they stay
+    visit.choose(file)
+    page.wait_for_selector(".verdict", timeout=DONE)
+    kept = numbers(1)
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_bytes(saved(page, "Export manifest"))
+    (record,) = read_manifest(manifest)
+    assert record.boxes == (Box(*kept),)
+    assert box_fault(record.boxes, (320, 240)) is None
+    call_it(page, tampered=False)
+    call_it(page, tampered=True)
+    assert boxes.get_by_role("group").count() == 0  # gone with the answer
+
+
+def test_a_box_by_keyboard_alone(visit: Visit, photo: Path, tmp_path: Path) -> None:
+    page = visit.page
+    visit.choose(photo)
+    page.wait_for_selector(".verdict", timeout=DONE)
+    call_it(page, tampered=True)
+    page.wait_for_timeout(800)
+    page.locator(".answer button").first.focus()
+    tab_to(page, "e.textContent === 'Add a box'")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")  # in its first number, does nothing
+    boxes = page.get_by_role("region", name="Boxes")
+    assert boxes.get_by_role("group").count() == 1
+    x, y, width, height = (int(each.input_value()) for each in boxes.locator("input").all())
+    assert np.abs(np.subtract([x, y, width, height], [80, 60, 160, 120])).max() <= 2  # the middle half of 320 x 240
+    for key in ("ArrowUp", "ArrowUp", "Tab", "ArrowDown"):
+        page.keyboard.press(key)
+    tab_to(page, "e.getAttribute('aria-label') === 'Remove box 1'")
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_bytes(saved(page, "Export manifest"))
+    assert read_manifest(manifest)[0].boxes == (Box(x + 2, y - 1, width, height),)
+    assert "boxes: 1" in page.text_content("#corrections")
+    assert "--boxes" in page.text_content("#corrections")
+    page.get_by_role("button", name="Remove box 1").focus()
+    page.keyboard.press("Enter")
+    assert boxes.get_by_role("group").count() == 0
+    assert page.evaluate("() => document.activeElement.textContent") == "Add a box"
 
 
 def test_a_manifest_fits_beside_the_folder_that_was_dropped(visit: Visit, tmp_path: Path) -> None:
@@ -277,6 +373,8 @@ def test_nothing_overflows_and_all_text_can_be_read(
     visit = Visit(browser, str(client.base_url), color_scheme=scheme, viewport={"width": width, "height": 844})
     visit.choose(photo)
     visit.page.wait_for_selector(".verdict", timeout=DONE)
+    call_it(visit.page, tampered=True)
+    visit.page.get_by_role("button", name="Add a box").click()
     visit.page.wait_for_timeout(300)
     assert visit.page.evaluate("() => document.documentElement.scrollWidth") <= width
     for selector in (".headline", ".quiet", ".verdict > p", ".error", "button.primary", "summary"):

@@ -1,8 +1,10 @@
 """The guide to adapting, run small: from the page's answers to a model of one's own."""
 
 import csv
+import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +37,15 @@ SMALL = {
     "self_training.stream.batch_size": 4,
     "self_training.stream.sizes": [[64, 96]],
     "self_training.num_workers": 0,
+    "self_training.store": None,
     "self_training.round": {"steps": 2},
 }
 
 
 @pytest.fixture
 def answers(tmp_path: Path) -> Path:
-    """``photos/`` with the manifest of a page's answers: 12 authentic photos, 12 with a smoothed part."""
+    """``photos/`` with the manifest of a page's answers: 12 authentic photos, 12 with a smoothed part in a box; and
+    ``my_photos/``, the authentic ones again."""
     columns = re.findall(r'"(\w+)"', re.search(r"const COLUMNS = \[(.*?)\]", PAGE.read_text())[1])
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -53,7 +57,11 @@ def answers(tmp_path: Path) -> Path:
             if index % 2:
                 pixels[24:72, 32:96] = cv2.bilateralFilter(pixels, 0, 60, 4)[24:72, 32:96]
             cv2.imwrite(str(folder / f"{index:02d}, seen.png"), pixels)
-            writer.writerow({"path": f"{index:02d}, seen.png", "label": index % 2})
+            boxes = "32 24 64 48" if index % 2 else ""
+            writer.writerow({"path": f"{index:02d}, seen.png", "label": index % 2, "boxes": boxes})
+    for photo in sorted(folder.glob("*.png"))[::2]:
+        (tmp_path / "my_photos").mkdir(exist_ok=True)
+        shutil.copy(photo, tmp_path / "my_photos")
     return folder
 
 
@@ -83,7 +91,21 @@ def test_from_answers_to_a_model(
         assert result.exit_code == 0, (words, result.output)
         outputs[" ".join(words)] = result.stdout
     assert [words[0] for words in COMMANDS] == [
-        *("serve", "data", "audit", "data", "train", "evaluate", "evaluate", "detect", "calibrate", "serve", "export")
+        *(
+            "serve",
+            "data",
+            "audit",
+            "data",
+            "train",
+            "train",
+            "train",
+            "evaluate",
+            "evaluate",
+            "detect",
+            "calibrate",
+            "serve",
+            "export",
+        )
     ]
     kept, held_out = (read_dataset(Path(f"split/{name}.csv")) for name in ("kept", "held_out"))
     assert len(kept) + len(held_out) == 24
@@ -92,3 +114,10 @@ def test_from_answers_to_a_model(
     assert len(list(Path("looked_at").glob("*.overlay.jpg"))) == 24
     assert load_recipe("runs/mine/recipe.yaml").name == "default"
     assert [path.name for path in Path("runs/mine/stages").iterdir()] == ["0"]  # the round alone
+    told = {name: json.loads(Path(f"runs/{name}/run.json").read_text()) for name in ("mine", "boxed", "quiet")}
+    assert {name: run["supervision"] for name, run in told.items()} == {
+        "mine": "image labels",
+        "boxed": "boxes",
+        "quiet": "authentic photos alone",
+    }
+    assert told["mine"]["boxes"] == 0 < told["boxed"]["boxes"]

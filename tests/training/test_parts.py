@@ -42,7 +42,9 @@ def batch(tmp_path: Path, tiny_forensic: dict[str, Any]) -> dict[str, torch.Tens
     config = StreamConfig.model_validate({"batch_size": 6, "sizes": [[64, 96]]})
     forge = ForgedPictures(sorted(tmp_path.iterdir()), config=config, seed=0)
     encoder = ViLaCo(ViLaCoConfig.model_validate(tiny_forensic)).encoder
-    return prepared(forge.batch(0, 6), Measurer(encoder, 64, BlockEvidence(KINDS)))
+    made = prepared(forge.batch(0, 6), Measurer(encoder, 64, BlockEvidence(KINDS)))
+    target = made.pop("mask").float()
+    return {**made, "target": target, "weight": torch.ones_like(target)}
 
 
 def gradients(module: SelfForgedModule, batch: dict[str, torch.Tensor], cores: int) -> dict[str, torch.Tensor]:

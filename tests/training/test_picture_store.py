@@ -225,6 +225,7 @@ def stage_pictures(source: PictureSource, store: BatchStore | None, **plan: Any)
     return StagePictures(
         source,
         [],
+        scales=(),
         store=store,
         plan=ReusePlan(**{"uses": 4, "chunk": 1, "seed": 0, **plan}),
         measurer=source.measurer(),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +20,28 @@ import yaml
 from safetensors.torch import load_file
 
 from pictures import make_photo
+from vilaco.calibration import Calibration
+from vilaco.data.boxes import Box
 from vilaco.data.forging import ForgedPictures, StreamConfig
 from vilaco.data.formats import read_dataset
-from vilaco.data.loading import weaken
+from vilaco.data.records import Record
 from vilaco.encoders import EncoderConfig, load_encoder
 from vilaco.encoders.base import VisionLanguageEncoder
 from vilaco.errors import ConfigError, DataError, ImageError, ModelError
+from vilaco.evaluation.calibrate import write_calibrated
 from vilaco.files import write_atomically
-from vilaco.images import load_photo, resize_pixels
+from vilaco.images import resize_pixels
 from vilaco.localizer import Localizer
 from vilaco.method.checkpoint import save_checkpoint
 from vilaco.method.self_forged import SelfForgedObjectiveConfig, self_forged_losses
 from vilaco.method.vilaco import ViLaCo, ViLaCoConfig
 from vilaco.runtimes.torch import TorchRuntime
 from vilaco.training.callbacks import LAST
+from vilaco.training.changes import TITLES
+from vilaco.training.mean_teacher import MeanTeacher
 from vilaco.training.recipe import Recipe, load_recipe
 from vilaco.training.self_forged import SaveStage, SelfForgedModule, WeightAverage
-from vilaco.training.self_training import SOURCES_FILE, draw_pseudo_masks, pseudo_mask, train_by_forging
+from vilaco.training.self_training import SOURCES_FILE, train_by_forging
 from vilaco.training.stage import StageConfig
 
 WEIGHTS = "model/model.safetensors"
@@ -149,12 +155,22 @@ def test_a_course_leaves_a_model_that_loads_alone_and_no_encoder(whole: Path, pi
     assert result.localization_map.shape == (104, 72)
 
 
-def test_deleting_every_mask_changes_no_weight(
+def without_masks(piles: Path, out: Path) -> list[Record]:
+    """The piles again, their mask files deleted."""
+    copied = shutil.copytree(piles, out)
+    shutil.rmtree(copied / "masks")
+    return read_dataset(copied)
+
+
+def boxed(records: list[Record]) -> list[Record]:
+    """A box around the forgery of each tampered image, and a corner where there is none."""
+    return [replace(record, boxes=(Box(4, 4, 64, 64), Box(0, 0, 2, 2)) if record.label else ()) for record in records]
+
+
+def test_deleting_every_mask_changes_no_weight_nor_do_boxes_that_nobody_asked_for(
     whole: Path, piles: Path, recipe: Recipe, encoder: VisionLanguageEncoder, tmp_path: Path
 ) -> None:
-    copied = shutil.copytree(piles, tmp_path / "piles")
-    shutil.rmtree(copied / "masks")
-    records = read_dataset(copied)
+    records = boxed(without_masks(piles, tmp_path / "piles"))
     assert any(record.mask for record in read_dataset(piles))
     train_by_forging(records, recipe, tmp_path / "run", encoder=encoder)
     for stage in ("stages/0", "stages/1", "."):
@@ -191,6 +207,55 @@ def test_a_killed_course_resumes_to_the_same_weights(
     train_by_forging(records, recipe, out, resume=True, encoder=encoder)
     for stage in ("stages/0", "stages/1", "."):
         assert_same_weights(whole / stage, out / stage)
+
+
+def test_boxes_teach_where_asked_masks_still_do_not_and_a_resume_remembers(
+    whole: Path, piles: Path, recipe: Recipe, encoder: VisionLanguageEncoder, tmp_path: Path
+) -> None:
+    summary = train_by_forging(boxed(read_dataset(piles)), recipe, tmp_path / "a", boxes=True, encoder=encoder)
+    with pytest.raises(AssertionError):
+        assert_same_weights(whole, tmp_path / "a")
+    assert_same_weights(whole / "stages/0", tmp_path / "a/stages/0")  # forgeries alone
+    assert summary.supervision == json.loads((tmp_path / "a/run.json").read_text())["supervision"] == "boxes"
+    card = (tmp_path / "a/model/README.md").read_text()
+    assert "supervision: **boxes**" in card
+    assert "9 authentic and 9 tampered photos, 18 boxes, and forgeries" in card
+    records = boxed(without_masks(piles, tmp_path / "piles"))
+    with killed_after(4):
+        train_by_forging(records, recipe, tmp_path / "b", boxes=True, encoder=encoder)
+    train_by_forging(records, recipe, tmp_path / "b", resume=True, encoder=encoder)
+    assert_same_weights(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(DataError, match="no boxes among the images"):
+        train_by_forging(read_dataset(piles), recipe, tmp_path / "c", boxes=True, encoder=encoder)
+    assert not (tmp_path / "c").exists()
+
+
+def test_authentic_photos_alone_teach_a_model_that_is_there(
+    whole: Path, piles: Path, recipe: Recipe, encoder: VisionLanguageEncoder, tmp_path: Path
+) -> None:
+    authentic = [record for record in read_dataset(piles) if not record.label]
+    start = whole / "stages/0/model"
+    summary = train_by_forging(authentic, recipe, tmp_path / "run", start_from=start, encoder=encoder)
+    assert summary.supervision == "authentic photos alone"
+    assert summary.validation_image_auc is None
+    assert summary.changes is not None
+    assert [set(model.known()) for model in summary.changes] == [
+        {"false_alarms", "forged_image_auc", "forged_pixel_auc", "forged_pixel_f1"}
+    ] * 2
+    with pytest.raises(AssertionError):
+        assert_same_weights(start.parent, tmp_path / "run")
+
+
+def test_a_run_says_what_it_was_told_and_what_its_rounds_changed(whole: Path) -> None:
+    run = json.loads((whole / "run.json").read_text())
+    assert run["supervision"] == "image labels"
+    before, after = run["changes"]["before"], run["changes"]["after"]
+    assert before.keys() == after.keys() == TITLES.keys()
+    assert after["image_auc"] == run["validation_image_auc"]
+    card = (whole / "model/README.md").read_text()
+    assert "supervision: **image labels**. Learned from\n9 authentic and 9 tampered photos, and forgeries" in card
+    for name, title in TITLES.items():
+        assert f"| {title} | {before[name]:.3f} | {after[name]:.3f} |" in card
 
 
 @pytest.mark.parametrize("presses", [1, 2])
@@ -318,8 +383,8 @@ def test_two_processes_train_one_model(piles: Path, tiny_forensic: dict[str, Any
         [*command, "--devices", "2"], env=environment, capture_output=True, text=True, check=False, timeout=240
     )
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.startswith(f"{out / 'model'}  held-out I-AUC")
-    assert len(ended.stdout.splitlines()) == 1
+    assert ended.stdout.startswith(f"{out / 'model'}  learned from image labels  held-out I-AUC")
+    assert ended.stdout.count("held-out I-AUC") == ended.stdout.count("What changed") == 1  # by one of the two
     assert_same_weights(out, out / "stages/1")
 
 
@@ -376,12 +441,37 @@ def test_from_a_model_the_rounds_follow_at_once_and_a_resume_remembers_it(
     with killed_after(2):
         train_by_forging(records, recipe, tmp_path / "b", **sources, encoder=encoder)
     assert json.loads((tmp_path / "b" / SOURCES_FILE).read_text())["photos"] == [str(path) for path in more_photos]
-    with pytest.raises(ConfigError, match="the photos, segments and model it began with"):
+    with pytest.raises(ConfigError, match="the photos, segments, model and boxes it began with"):
         train_by_forging(records, recipe, tmp_path / "b", photos=more_photos, resume=True, encoder=encoder)
     train_by_forging(records, recipe, tmp_path / "b", resume=True, encoder=encoder)
     assert_same_weights(tmp_path / "a", tmp_path / "b")
     config = (tmp_path / "b/model/config.json").read_text()
     assert str(tmp_path) not in config  # a model tells nobody where its photos lay
+
+
+def test_a_teacher_draws_as_the_calibrated_model_that_it_starts_from(
+    whole: Path,
+    piles: Path,
+    recipe: Recipe,
+    encoder: VisionLanguageEncoder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calibration = Calibration(
+        slope=1, offset=0, map_shift=1.25, authentic_scores=(0.1,) * 19, tampered_scores=(0.9,) * 19
+    )
+    write_calibrated(whole / "stages/0/model", tmp_path / "start", calibration)
+    shifts: list[float] = []
+    take_up = MeanTeacher.take_up
+
+    def spy(self: MeanTeacher, weights: Any) -> None:
+        shifts.append(self.map_shift)
+        take_up(self, weights)
+
+    monkeypatch.setattr(MeanTeacher, "take_up", spy)
+    twice = recipe.model_copy(update={"self_training": recipe.self_training.model_copy(update={"rounds": 2})})
+    train_by_forging(read_dataset(piles), twice, tmp_path / "run", start_from=tmp_path / "start", encoder=encoder)
+    assert shifts == [1.25] * 3 + [0.0] * 3  # what learned from a shifted teacher needs no shift
 
 
 def test_what_cannot_begin_leaves_no_run_behind(
@@ -462,36 +552,6 @@ def test_without_rounds_photos_alone_are_enough(
         train_by_forging([], recipe, tmp_path / "none", encoder=encoder)
 
 
-def test_a_pseudo_mask_by_hand() -> None:
-    map_ = np.array([[0.1, 0.4, 0.4], [0.9, 0.2, 0.3]])
-    mask = pseudo_mask(map_, tampered_share=1 / 3, unknown_share=1 / 3)
-    assert mask.tolist() == [[0, 1, 255], [1, 0, 255]]  # of two equal ones the first
-    assert mask.dtype == np.uint8
-    assert pseudo_mask(map_, tampered_share=0.01, unknown_share=0).tolist() == [[0, 0, 0], [1, 0, 0]]  # one at least
-    assert pseudo_mask(map_, tampered_share=0.99, unknown_share=0.99).tolist() == [[1, 1, 1], [1, 1, 1]]
-
-
-def test_pseudo_masks_are_the_teachers_highest_pixels_on_tampered_images_alone(
-    whole: Path, piles: Path, recipe: Recipe, encoder: VisionLanguageEncoder
-) -> None:
-    usable, _ = weaken(read_dataset(piles)[:4])
-    teacher = Localizer(TorchRuntime.load(whole / "stages/0/model", encoder=encoder), name="teacher")
-    calls: list[int] = []
-    drawn = draw_pseudo_masks(teacher, usable, recipe.self_training, progress=lambda: calls.append(1))
-    assert len(calls) == 4
-    assert [image.pseudo_mask is None for image in drawn] == [not record.label for record in usable]
-    for image in drawn:
-        if image.pseudo_mask is None:
-            continue
-        height, width = load_photo(image.record.path).upright_size
-        assert image.pseudo_mask.shape == (height // 2, width // 2)
-        counts = [(image.pseudo_mask == value).mean() for value in (1, 255)]
-        np.testing.assert_allclose(counts, [0.06, 0.08], atol=0.001)
-        map_ = cv2.resize(teacher(image.record.path).localization_map, (width // 2, height // 2))
-        assert map_[image.pseudo_mask == 1].min() >= map_[image.pseudo_mask == 255].max()
-        assert map_[image.pseudo_mask == 255].min() >= map_[image.pseudo_mask == 0].max()
-
-
 def test_the_average_by_hand_and_wherever_the_network_goes(
     tiny_forensic: dict[str, Any], encoder: VisionLanguageEncoder
 ) -> None:
@@ -548,9 +608,15 @@ def test_eight_forgeries_are_overfitted(
     optimiser = torch.optim.AdamW((p for p in model.parameters() if p.requires_grad), lr=4e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=STEPS)
     config, labels = SelfForgedObjectiveConfig(consistency=0), torch.ones(8)
+    target, everywhere = mask.float(), torch.ones(mask.shape)
     for step in range(STEPS):
         losses = self_forged_losses(
-            model(view.float() / 255, pixels.float(), matches), labels, mask, config, progress=step / STEPS
+            model(view.float() / 255, pixels.float(), matches),
+            labels,
+            target,
+            everywhere,
+            config,
+            progress=step / STEPS,
         )
         optimiser.zero_grad()
         losses.total.backward()

@@ -352,8 +352,9 @@ def _split_lines(split: SplitReport, policy: str) -> list[str]:
         counts = (("authentic", known.authentic), ("tampered", known.tampered))
         told = ", ".join(f"{count} {what}" for what, count in counts if count is not None)
         lines.append(f"  known        {told} ({known.source})")
+    lines += [f"  boxes        on {split.boxed} images"] if split.boxed else []
     lines += [f"  notes        {one_line(str(split.noted))}"] if split.noted else []
-    faults = [f"{fault.file}: {fault.reason}" for fault in [*split.unreadable, *split.mask_faults]]
+    faults = [f"{fault.file}: {fault.reason}" for fault in [*split.unreadable, *split.mask_faults, *split.box_faults]]
     lines += _listing("  faults", faults) if faults else []
     if split.masks_not_binary:
         lines += _listing("  masks that are not binary (every pixel above zero is tampered)", split.masks_not_binary)

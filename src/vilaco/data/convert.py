@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from vilaco.data.boxes import format_boxes
 from vilaco.data.formats import READERS
 from vilaco.data.formats.manifest import COLUMNS
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
@@ -56,6 +57,7 @@ class _Target:
     suffixes: tuple[str, ...]
     groups: bool = False
     mask_rules: bool = False
+    boxes: bool = False
     unlabelled: bool = False
     tampered_without_mask: bool = False
     authentic_with_mask: bool = False
@@ -128,6 +130,9 @@ def _fit(record: Record, target: _Target, losses: Counter[str]) -> Record | None
     if record.group is not None and not target.groups:
         losses["scene groups"] += 1
         record = replace(record, group=None)
+    if record.boxes and not target.boxes:
+        losses["boxes"] += 1
+        record = replace(record, boxes=())
     if record.mask and record.mask_rule != "nonzero" and not target.mask_rules:
         losses[f"masks whose rule is '{record.mask_rule}'"] += 1
         record = replace(record, mask=None, mask_rule="nonzero")
@@ -182,6 +187,7 @@ def _manifest_values(record: Record, folder: Path) -> dict[str, str | int | None
         "mask": _relative(record.mask, folder) or None,
         "group": record.group,
         "mask_rule": None if record.mask_rule == "nonzero" else record.mask_rule,
+        "boxes": format_boxes(record.boxes) or None,
     }
 
 
@@ -241,6 +247,7 @@ TARGETS: dict[str, _Target] = {
         (".csv", ".jsonl"),
         groups=True,
         mask_rules=True,
+        boxes=True,
         unlabelled=True,
         tampered_without_mask=True,
         authentic_with_mask=True,

@@ -1,8 +1,8 @@
 """Pictures to learn from, a batch at a time: forgeries made from authentic photos, and the user's own images.
 
 Forged pictures come with their mask, which the forge knows because it drew it. Real images come with their label, and
-in rounds of self-training with a pseudo-mask that an earlier model drew; :class:`WeakRecord` has no mask field. All
-pictures of a batch have one size, so that real images are re-scaled as freely as forged ones.
+boxes where a run asks for them; :class:`WeakRecord` has no mask field. All pictures of a batch have one size, so that
+real images are re-scaled as freely as forged ones.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,16 +14,15 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from vilaco.data.boxes import inside_boxes
 from vilaco.data.forge import ForgeConfig, PhotoPool, make_example
 from vilaco.data.forge.config import Share, Weight
 from vilaco.data.forge.photos import load_autoencoder
 from vilaco.data.loading import WeakRecord
 from vilaco.data.records import AUTHENTIC, TAMPERED
+from vilaco.errors import DataError
 from vilaco.images import load_photo, resave_jpeg, resize_pixels
 from vilaco.matching import self_matches
-
-AUTHENTIC_PIXEL, TAMPERED_PIXEL, UNKNOWN_PIXEL = 0, 1, 255
-"""What a mask says of a pixel; unknown ones count in no pixel loss."""
 
 DECODED_BYTES = 1 << 30
 """Of photos, and again of real images, kept decoded, per process; those beyond it are decoded anew each time."""
@@ -95,11 +94,12 @@ class PictureBatch:
     Attributes:
         pixels: RGB, ``(B, 3, H, W)`` uint8.
         matches: From :func:`vilaco.matching.self_matches`, ``(B, 5, H / 8, W / 8)`` float32.
-        mask: 0, 1 or 255, ``(B, H, W)`` uint8.
+        mask: Of a forged picture 1 where it is tampered with; of a real one, 1 where it may be. ``(B, H, W)`` uint8.
         label: 1 tampered, 0 authentic, ``(B,)`` int64.
         operations: What was done to each, ``""`` for authentic and real ones.
         histories: What each went through, in words, steps separated by commas; ``""`` for real ones.
         hosts: Which photo each forged one was made from, as a place in those given; none for real ones.
+        unsaved: ``pixels`` of real ones as they were before the last save, ``(B, 3, H, W)`` uint8.
     """
 
     pixels: np.ndarray
@@ -109,6 +109,7 @@ class PictureBatch:
     operations: tuple[str, ...]
     histories: tuple[str, ...]
     hosts: tuple[int, ...] = ()
+    unsaved: np.ndarray | None = None
 
 
 class ForgedPictures:
@@ -146,7 +147,9 @@ class ForgedPictures:
         )
         self._given = {Path(path): place for place, path in enumerate(photos)}
         weight_of = dict(zip(map(Path, photos), weights or [1.0] * len(photos), strict=True))
-        self._ends = np.cumsum([weight_of[path] for path in self.photos.paths])
+        weights = [weight_of[path] for path in self.photos.paths]
+        self._ends = np.cumsum(weights)
+        self._hosts = {index for index, weight in enumerate(weights) if weight}
 
     def batch(self, number: int, count: int) -> PictureBatch:
         """Make a batch.
@@ -157,6 +160,7 @@ class ForgedPictures:
 
         Raises:
             ImageError: If a photo cannot be read any more.
+            DataError: If all of them are too small.
         """
         size = self.config.size(np.random.default_rng([self.seed, 0, number]))
         config = self.config.forge.model_copy(update={"size": size})
@@ -185,39 +189,31 @@ class ForgedPictures:
             index = int(np.searchsorted(self._ends, rng.random() * self._ends[-1], side="right"))
             if self.photos.pixels(index) is not None:
                 return index
-
-
-@dataclass(frozen=True)
-class RealImage:
-    """A user's image as training sees it.
-
-    Attributes:
-        record: File and label.
-        pseudo_mask: What an earlier model drew, at any size, ``(h, w)`` uint8 of the three values above; ``None`` where
-            there is none yet. Not looked at in authentic images, which are authentic everywhere.
-    """
-
-    record: WeakRecord
-    pseudo_mask: np.ndarray | None = None
+            if self._hosts <= self.photos.unreadable.keys():
+                reason = self.photos.unreadable[index]
+                raise DataError(f"none of the photos can be forged; {self.photos.paths[index]} is {reason}")
 
 
 class RealPictures:
     """Batches of the user's images; a batch's number and its pictures' size fix it.
 
     Args:
-        images: The images, of both labels.
+        images: The images, of both labels or authentic ones alone.
         config: See :class:`StreamConfig`.
         seed: Fixes everything together with a batch's number.
     """
 
-    def __init__(self, images: Sequence[RealImage], *, config: StreamConfig, seed: int) -> None:
+    def __init__(self, images: Sequence[WeakRecord], *, config: StreamConfig, seed: int) -> None:
         self.config, self.seed = config, seed
-        self.images: Mapping[tuple[bool, int], list[RealImage]] = _by_shape_and_label(images)
+        self.images: Mapping[tuple[bool, int], list[WeakRecord]] = _by_shape_and_label(images)
+        self._labels = sorted({image.label for image in images})
         self._decoded: dict[Path, np.ndarray] = {}
         self._decoded_bytes = 0
 
     def batch(self, number: int, count: int, size: tuple[int, int]) -> PictureBatch:
-        """Draw a batch: labels 0 1 1 0, both of them on each of two devices.
+        """Draw a batch: labels 0 1 1 0, both of them on each of two devices; 0 alone where there are no others.
+
+        A crop of a photo with boxes that shows none of them is authentic, and so is its label.
 
         Args:
             number: Which one.
@@ -228,42 +224,41 @@ class RealPictures:
             ImageError: If an image cannot be read any more.
         """
         drawn = [
-            self._draw((place + place // 2) % 2, size, np.random.default_rng([self.seed, 2, number, place]))
+            self._draw(
+                self._labels[(place + place // 2) % len(self._labels)],
+                size,
+                np.random.default_rng([self.seed, 2, number, place]),
+            )
             for place in range(count)
         ]
-        pixels, masks, labels = zip(*drawn, strict=True)
+        pixels, unsaved, masks = (np.stack(parts) for parts in zip(*drawn, strict=True))
         return PictureBatch(
-            pixels=np.stack(pixels).transpose(0, 3, 1, 2).copy(),
+            pixels=pixels.transpose(0, 3, 1, 2).copy(),
             matches=np.stack([self_matches(picture) for picture in pixels]),
-            mask=np.stack(masks),
-            label=np.array(labels),
+            mask=masks,
+            label=np.array([mask.any() for mask in masks], np.int64),
             operations=("",) * count,
             histories=("",) * count,
+            unsaved=unsaved.transpose(0, 3, 1, 2).copy(),
         )
 
-    def _draw(self, label: int, size: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
-        """A real image brought to ``size``, in a history drawn without a look at its label."""
-        mask: np.ndarray
+    def _draw(
+        self, label: int, size: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A real image brought to ``size`` in a history drawn without a look at its label, before it, and its mask."""
         fitting = self.images.get((size[0] > size[1], label)) or self.images.get((size[0] <= size[1], label))
-        assert fitting, "training has checked that both labels are there"
+        assert fitting, "there is one of each label"
         image = fitting[int(rng.integers(len(fitting)))]
-        pixels = self._pixels(image.record.path)
-        mask = np.zeros(pixels.shape[:2], np.uint8)
-        if label == TAMPERED:
-            drawn = image.pseudo_mask
-            unknown = np.full(pixels.shape[:2], UNKNOWN_PIXEL, np.uint8)
-            whole = (pixels.shape[1], pixels.shape[0])
-            mask = unknown if drawn is None else np.asarray(cv2.resize(drawn, whole, interpolation=cv2.INTER_NEAREST))
-        pixels, mask = _crop_to_shape(pixels, mask, size, rng)
+        pixels = self._pixels(image.path)
+        may_be = inside_boxes(image.boxes, pixels.shape[:2]) if image.boxes else np.full(pixels.shape[:2], bool(label))
+        pixels, mask = _crop_to_shape(pixels, may_be.view(np.uint8), size, rng)
         if rng.random() < 0.5:
             pixels, mask = pixels[:, ::-1], mask[:, ::-1]
-        pixels = resize_pixels(np.ascontiguousarray(pixels), size)
-        mask = np.asarray(cv2.resize(np.ascontiguousarray(mask), size[::-1], interpolation=cv2.INTER_NEAREST))
-        if label == TAMPERED and not (mask == TAMPERED_PIXEL).any():
-            mask[...] = UNKNOWN_PIXEL  # the crop may have cut the forgery off
-        if rng.random() < self.config.resave_share:
-            pixels = resave_jpeg(pixels, int(rng.integers(60, 96)))
-        return pixels, mask, label
+        unsaved = resize_pixels(np.ascontiguousarray(pixels), size)
+        covered = cv2.resize(np.ascontiguousarray(mask, np.float32), size[::-1], interpolation=cv2.INTER_AREA)
+        mask = (np.asarray(covered) > 0).view(np.uint8)  # a box that is smaller than a pixel stays
+        resaved = rng.random() < self.config.resave_share
+        return resave_jpeg(unsaved, int(rng.integers(60, 96))) if resaved else unsaved, unsaved, mask
 
     def _pixels(self, path: Path) -> np.ndarray:
         if path in self._decoded:
@@ -289,12 +284,12 @@ def _crop_to_shape(
     return pixels[window], mask[window]
 
 
-def _by_shape_and_label(real: Sequence[RealImage]) -> dict[tuple[bool, int], list[RealImage]]:
+def _by_shape_and_label(real: Sequence[WeakRecord]) -> dict[tuple[bool, int], list[WeakRecord]]:
     """Images by whether they are taller than wide, and label."""
-    sorted_out: dict[tuple[bool, int], list[RealImage]] = {}
+    sorted_out: dict[tuple[bool, int], list[WeakRecord]] = {}
     for image in real:
-        height, width = load_photo(image.record.path).upright_size
-        sorted_out.setdefault((height > width, image.record.label), []).append(image)
+        height, width = load_photo(image.path).upright_size
+        sorted_out.setdefault((height > width, image.label), []).append(image)
     return sorted_out
 
 

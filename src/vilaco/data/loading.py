@@ -1,4 +1,4 @@
-"""What training sees of a data set: images and one label each.
+"""What training sees of a data set: images and one label each, and boxes only where a run asks for them.
 
 A :class:`WeakRecord` has no mask field, so no mask can reach a loss, a crop or a checkpoint choice.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from vilaco.data.boxes import Box, box_fault
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
 from vilaco.errors import DataError, ImageError
 from vilaco.images import load_photo, resave_jpeg, resize_pixels
@@ -24,15 +25,17 @@ class WeakRecord:
 
     Attributes:
         path: The file.
-        label: 0 or 1.
+        label: 1 tampered, 0 authentic.
         sha256: Of the file's bytes.
         notes: How the picture differs from what the file stores, a sentence each.
+        boxes: Around what was tampered with; none in a run that is weakly supervised.
     """
 
     path: Path
     label: int
     sha256: str
     notes: tuple[str, ...] = ()
+    boxes: tuple[Box, ...] = ()
 
 
 class AugmentationConfig(BaseModel):
@@ -78,31 +81,38 @@ def view_pixels(
 
 
 def weaken(
-    records: Sequence[Record], *, progress: Callable[[], None] = lambda: None
+    records: Sequence[Record], *, boxes: bool = False, progress: Callable[[], None] = lambda: None
 ) -> tuple[list[WeakRecord], list[ImageError]]:
     """Keep what training may see, and find out which images can be read at all.
 
     Args:
         records: Labelled images.
+        boxes: Whether training may see boxes too, and is then not weakly supervised any more.
         progress: Called once an image.
 
     Returns:
         The readable images, in order, and one error for each of the others.
 
     Raises:
-        DataError: If an image has no label.
+        DataError: If an image has no label, or boxes are asked for and one reaches out of its photo or is on an
+            authentic one.
     """
     usable, errors = [], []
     for record in records:
         if record.label is None:
             raise DataError(f"{record.path}: no label; training needs 0 (authentic) or 1 (tampered) for every image")
         try:
-            notes = load_photo(record.path).notes
+            photo = load_photo(record.path)
         except ImageError as error:
             errors.append(error)
         else:
+            seen = record.boxes if boxes else ()
+            if seen and record.label == AUTHENTIC:
+                raise DataError(f"{record.path}: has boxes, but is labelled authentic")
+            if fault := box_fault(seen, photo.upright_size):
+                raise DataError(f"{record.path}: {fault}")
             sha256 = hashlib.sha256(record.path.read_bytes()).hexdigest()
-            usable.append(WeakRecord(record.path, record.label, sha256, notes))
+            usable.append(WeakRecord(record.path, record.label, sha256, photo.notes, seen))
         progress()
     return usable, errors
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vilaco.data.boxes import Box
+
 AUTHENTIC, TAMPERED = 0, 1
 
 
@@ -20,6 +22,7 @@ class Record:
             and the image is then a group of its own.
         mask_rule: How a mask pixel becomes tampered: ``"nonzero"`` (any channel above zero), ``"zero"`` (DSO-1:
             black is tampered) or ``"green"`` (Columbia: bright or regular green).
+        boxes: Around what was tampered with, in the upright photo; training looks at them only where it is asked to.
     """
 
     path: Path
@@ -27,3 +30,4 @@ class Record:
     mask: Path | None = None
     group: str | None = None
     mask_rule: Literal["nonzero", "zero", "green"] = "nonzero"
+    boxes: tuple[Box, ...] = ()

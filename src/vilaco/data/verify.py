@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from vilaco.data.boxes import box_fault
 from vilaco.data.formats import SPLIT_READERS, recognise
 from vilaco.data.formats.layout import images_under
 from vilaco.data.known_counts import KNOWN_COUNTS
@@ -57,6 +58,7 @@ class _Looked:
     mask_status: MaskStatus | None = None
     mask_reason: str = ""
     not_binary: bool = False
+    box_fault: str | None = None
 
 
 def open_splits(paths: Sequence[Path], format: str | None = None) -> list[DataSplit]:
@@ -128,7 +130,15 @@ def _look(record: Record) -> _Looked:
         photo = load_photo(data)
     except ImageError as error:
         return _look_at_mask(record, None, _Looked(sha256, error.reason))
-    return _look_at_mask(record, photo.upright_size, _Looked(sha256, None, photo.notes))
+    size = photo.upright_size
+    looked = _Looked(sha256, None, photo.notes, box_fault=_box_fault(record, size))
+    return _look_at_mask(record, size, looked)
+
+
+def _box_fault(record: Record, size: tuple[int, int]) -> str | None:
+    if record.boxes and record.label == AUTHENTIC:
+        return "has boxes, but is labelled authentic"
+    return box_fault(record.boxes, size)
 
 
 def _look_at_mask(record: Record, size: tuple[int, int] | None, image: _Looked) -> _Looked:
@@ -181,6 +191,12 @@ def _split_report(split: DataSplit, looked: Sequence[_Looked], policy: MaskSizeP
         mask_faults=mask_faults,
         masks_not_binary=[
             str(record.mask) for record, look in zip(split.records, looked, strict=True) if look.not_binary
+        ],
+        boxed=sum(bool(record.boxes) for record in split.records),
+        box_faults=[
+            Fault(file=str(record.path), reason=look.box_fault)
+            for record, look in zip(split.records, looked, strict=True)
+            if look.box_fault
         ],
         scenes=len({record.group for record in split.records if record.group is not None}),
         without_scene=sum(record.group is None for record in split.records),

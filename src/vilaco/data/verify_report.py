@@ -52,7 +52,7 @@ class MaskCounts(_Report):
 
 
 class SplitReport(_Report):
-    """One split: ``images = authentic + tampered + unlabelled = readable + len(unreadable)``.
+    """One split: ``images = authentic + tampered + unlabelled = readable + len(unreadable)``; ``boxed`` have boxes.
 
     ``noted`` are images that were read otherwise than their files store them; ``None`` where there is none.
     """
@@ -68,6 +68,8 @@ class SplitReport(_Report):
     masks: MaskCounts
     mask_faults: list[Fault]
     masks_not_binary: list[Text]
+    boxed: int
+    box_faults: list[Fault]
     scenes: int
     without_scene: int
     files_not_used: list[Text]

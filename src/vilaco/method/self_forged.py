@@ -1,8 +1,8 @@
 """The objective where forgeries are self-made (ours): pixel losses on known masks beside ViLaCo's own.
 
-L = w_pixel (L_bce + L_dice + L_patch) + w_image (L_coarse + L_fine) + lambda L_cpc: the first three on forged images
-and pseudo-masks, the image losses of Eq. 4 and 5 on all, and the contrastive patch consistency of Eq. 6 with the known
-mask where there is one.
+L = w_pixel (L_bce + L_dice + L_patch) + w_image (L_coarse + L_fine) + lambda L_cpc: the first three on the masks of
+forged images and on what a teacher draws of real ones, the image losses of Eq. 4 and 5 on all, and the contrastive
+patch consistency of Eq. 6 with the known mask as far as there is one.
 """
 
 import torch
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from vilaco.method.consistency import ConsistencyConfig, contrastive_patch_consistency
 from vilaco.method.network import Losses
 from vilaco.method.objective import consistency_weight
-from vilaco.method.pixel_losses import UNKNOWN, patch_cross_entropy, pixel_cross_entropy, soft_dice_loss
+from vilaco.method.pixel_losses import patch_cross_entropy, pixel_cross_entropy, soft_dice_loss
 from vilaco.method.vilaco import ViLaCoOutput
 
 
@@ -32,7 +32,8 @@ class SelfForgedObjectiveConfig(BaseModel):
 def self_forged_losses(
     output: ViLaCoOutput,
     labels: Tensor,
-    mask: Tensor,
+    target: Tensor,
+    weight: Tensor,
     config: SelfForgedObjectiveConfig,
     *,
     progress: float,
@@ -43,22 +44,23 @@ def self_forged_losses(
     Args:
         output: What the network returned.
         labels: 1 tampered, 0 authentic, shape ``(B,)``.
-        mask: 1 tampered, 0 authentic, 255 unknown, shape ``(B, H, W)``, uint8.
+        target: Of each pixel, in [0, 1], 1 is tampered, shape ``(B, H, W)``, float.
+        weight: Of each pixel, in [0, 1]; 0 where nothing is known, shape ``(B, H, W)``.
         config: Weights.
         progress: Share of the training done, in [0, 1].
         generator: Draws patches for the consistency; PyTorch's own if ``None``.
     """
-    target = labels.float()
+    label = labels.float()
     parts = {
-        "bce": pixel_cross_entropy(output.mask_logits, mask),
-        "dice": soft_dice_loss(output.mask_logits, mask),
-        "patch": patch_cross_entropy(output.patch_logits, mask),
-        "coarse": F.binary_cross_entropy_with_logits(output.image_logits.float(), target),
-        "fine": F.binary_cross_entropy(output.fine_scores.clamp(1e-6, 1.0 - 1e-6), target),
+        "bce": pixel_cross_entropy(output.mask_logits, target, weight),
+        "dice": soft_dice_loss(output.mask_logits, target, weight),
+        "patch": patch_cross_entropy(output.patch_logits, target, weight),
+        "coarse": F.binary_cross_entropy_with_logits(output.image_logits.float(), label),
+        "fine": F.binary_cross_entropy(output.fine_scores.clamp(1e-6, 1.0 - 1e-6), label),
     }
     weights = dict.fromkeys(("bce", "dice", "patch"), config.pixel) | dict.fromkeys(("coarse", "fine"), config.image)
     if config.consistency:
-        drawn = torch.where(mask == UNKNOWN, output.mask_logits.sigmoid(), (mask == 1).float())
+        drawn = torch.lerp(output.mask_logits.float().sigmoid(), target, weight)
         parts["cpc"] = contrastive_patch_consistency(
             output.tokens, drawn, labels, output.grid, config.cpc, generator=generator
         )

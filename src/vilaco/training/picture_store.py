@@ -140,19 +140,24 @@ def flipped(batch: dict[str, torch.Tensor], measurer: Measurer, *, across: bool,
     axes = [axis for axis, wanted in ((-1, across), (-2, down)) if wanted]
     if not axes:
         return batch
-    matches = batch["matches"].flip(axes)
-    for channel, wanted in ((3, across), (4, down)):
-        if wanted:
-            matches[:, channel].neg_()
     tokens = batch["tokens"].unflatten(1, measurer.grid).flip([axis - 1 for axis in axes]).flatten(1, 2)
     return {
         "pixels": batch["pixels"].flip(axes),
         "mask": batch["mask"].flip(axes),
-        "matches": matches,
+        "matches": flipped_matches(batch["matches"], across=across, down=down),
         "tokens": tokens,
         "evidence": measurer.evidence.flipped(batch["evidence"], across=across, down=down),
         "label": batch["label"],
     }
+
+
+def flipped_matches(matches: torch.Tensor, *, across: bool, down: bool) -> torch.Tensor:
+    """Self-matches ``(B, 5, h, w)`` seen in a mirror: their places turn, and so do the shifts in channels 3 and 4."""
+    turned = matches.flip([axis for axis, wanted in ((-1, across), (-2, down)) if wanted])
+    for channel, wanted in ((3, across), (4, down)):
+        if wanted:
+            turned[:, channel].neg_()
+    return turned
 
 
 class BatchStore:

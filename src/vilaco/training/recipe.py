@@ -15,6 +15,7 @@ from vilaco.method.methods import MethodConfig, field_name
 from vilaco.method.objective import ObjectiveConfig
 from vilaco.method.self_forged import SelfForgedObjectiveConfig
 from vilaco.method.vilaco import ViLaCoConfig
+from vilaco.training.mean_teacher import TeacherConfig
 from vilaco.training.picture_store import StoreConfig
 from vilaco.training.stage import ForgedStageConfig, RoundConfig
 
@@ -67,8 +68,7 @@ class SelfTrainingConfig(BaseModel):
     forged: ForgedStageConfig = ForgedStageConfig()
     rounds: int = Field(1, ge=0)  # of self-training
     round: RoundConfig = RoundConfig()
-    tampered_share: float = Field(0.06, gt=0, lt=1)  # of a tampered image's pixels, the highest ones: pseudo-tampered
-    unknown_share: float = Field(0.08, ge=0, lt=1)  # the next ones, which count as neither
+    teacher: TeacherConfig = TeacherConfig()  # of the user's tampered images, in a round
     store: StoreConfig | None = StoreConfig()  # pictures made ahead; null: on the spot, each used once
     num_workers: int = Field(1, ge=0)  # processes that read pictures, or make them on the spot
 

@@ -21,6 +21,7 @@ import yaml
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from rich.progress import Progress
 
+from vilaco.data.boxes import format_boxes
 from vilaco.data.loading import WeakRecord, weaken
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
 from vilaco.data.split import group_key, grouped_split
@@ -28,6 +29,7 @@ from vilaco.errors import ConfigError, DataError, ImageError, VilacoError
 from vilaco.files import TEMPORARY, write_atomically
 from vilaco.notes import Noted
 from vilaco.training.callbacks import AtomicCheckpointIO, ProgressBar, write_json
+from vilaco.training.changes import Figures
 from vilaco.training.recipe import Recipe
 
 MIN_IMAGES = 8
@@ -45,6 +47,9 @@ class TrainingSummary:
         skipped: Images that could not be read.
         noted: Those that were read otherwise than their files store them; ``None`` where there is none.
         interrupted: True when Ctrl-C ended the run early; it can be resumed.
+        supervision: What was known of the user's images, in words; ``None`` for recipes that do not forge, which are
+            told labels alone.
+        changes: Figures before and after learning from the user's images, where a recipe that forges did.
     """
 
     model: Path
@@ -53,6 +58,8 @@ class TrainingSummary:
     skipped: list[ImageError]
     noted: Noted | None
     interrupted: bool
+    supervision: str | None = None
+    changes: tuple[Figures, Figures] | None = None
 
 
 def is_first_process() -> bool:
@@ -98,19 +105,27 @@ def check_same_images(out: Path, facts: dict[str, Any]) -> None:
     )
 
 
-def read_images(records: Sequence[Record], progress: Progress) -> tuple[list[WeakRecord], list[ImageError]]:
-    """The images that can be read, of both kinds, and what is wrong with the others.
+def read_images(
+    records: Sequence[Record], progress: Progress, *, boxes: bool = False, authentic_alone: bool = False
+) -> tuple[list[WeakRecord], list[ImageError]]:
+    """The images that can be read, and what is wrong with the others.
+
+    Args:
+        records: Labelled images.
+        progress: Where to show how far it is.
+        boxes: Whether training may see boxes.
+        authentic_alone: Whether authentic images are enough.
 
     Raises:
-        DataError: If fewer than 8 can be read, or only one kind.
+        DataError: If fewer than 8 can be read, or a kind that is needed is missing, or a box is wrong.
     """
     task = progress.add_task("checking images", total=len(records))
-    usable, skipped = weaken(records, progress=lambda: progress.advance(task))
+    usable, skipped = weaken(records, boxes=boxes, progress=lambda: progress.advance(task))
     counts = Counter(record.label for record in usable)
     if len(usable) < MIN_IMAGES:
         raise DataError(f"{len(usable)} readable images; training needs at least {MIN_IMAGES}")
     for label, name in ((AUTHENTIC, "authentic"), (TAMPERED, "tampered")):
-        if not counts[label]:
+        if not counts[label] and not (authentic_alone and label == TAMPERED):
             raise DataError(f"no {name} image among the {len(usable)} readable ones; training needs both kinds")
     return usable, skipped
 
@@ -132,14 +147,14 @@ def split_held_out(
     """Split the readable images by group into those to train on and a held-out share; copies stay on one side.
 
     Raises:
-        DataError: If a side has one class only.
+        DataError: If a side lacks a class that there is.
     """
     by_path = {record.path: record for record in usable}
     readable = [record for record in records if record.path in by_path]
     hashes = {path: record.sha256 for path, record in by_path.items()}
     sides = grouped_split(_copies_together(readable, hashes), fraction=share, seed=seed)
     for name, side in zip(("training", "held-out"), sides, strict=True):
-        if len({record.label for record in side}) < 2:
+        if {record.label for record in side} != {record.label for record in usable}:
             raise DataError(
                 f"the {name} share has one class only: too few images, or groups too large; "
                 "add images or change training.validation_share"
@@ -171,8 +186,9 @@ def _copies_together(records: Sequence[Record], hashes: Mapping[Path, str]) -> l
 
 
 def images_sha256(images: Sequence[WeakRecord]) -> str:
-    """One hash of what images and labels there are, in any order."""
-    return hashlib.sha256("\n".join(sorted(f"{image.sha256} {image.label}" for image in images)).encode()).hexdigest()
+    """One hash of what images, labels and boxes there are, in any order."""
+    lines = sorted(f"{image.sha256} {image.label} {format_boxes(image.boxes)}".rstrip() for image in images)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def trainer_precision(choice: str) -> str:

@@ -20,9 +20,10 @@ from vilaco.method.vilaco import ViLaCo
 from vilaco.training.callbacks import LAST
 from vilaco.training.loaders import PlannedBatches, make_loader, whole
 from vilaco.training.makers import Makers
+from vilaco.training.mean_teacher import MeanTeacher, soft_targets
 from vilaco.training.muon import MatrixMuon, is_matrix
 from vilaco.training.stage import StageConfig
-from vilaco.training.stage_pictures import StagePictures
+from vilaco.training.stage_pictures import Looks, StageBatch, StagePictures
 
 
 class WeightAverage:
@@ -52,9 +53,24 @@ class SelfForgedModule(L.LightningModule):
     On a CPU a step's batch can be split into a part for each core, whose gradients are averaged
     (:meth:`on_all_cores`): kernels of a small network gain less from a second core than a second set of pictures does.
     Threads would share PyTorch's random numbers, so a network with dropout goes whole.
+
+    Args:
+        model: The network.
+        stage: How it is optimised.
+        objective: Weights of the losses.
+        seed: Fixes all randomness together with a step's number.
+        teacher: What draws targets of real tampered pictures, where there are any; it becomes the average each step.
     """
 
-    def __init__(self, model: ViLaCo, stage: StageConfig, objective: SelfForgedObjectiveConfig, *, seed: int) -> None:
+    def __init__(
+        self,
+        model: ViLaCo,
+        stage: StageConfig,
+        objective: SelfForgedObjectiveConfig,
+        *,
+        seed: int,
+        teacher: MeanTeacher | None = None,
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.model, self.stage, self.objective, self.seed = model, stage, objective, seed
@@ -64,6 +80,7 @@ class SelfForgedModule(L.LightningModule):
                 raise ConfigError(f"frozen: the network has no {name}")
             parts[name].requires_grad_(False)
         self.average = WeightAverage(model, decay=stage.average_decay)
+        self.teacher = teacher
         self._cores = 1
         self._threads: ThreadPoolExecutor | None = None
 
@@ -85,14 +102,14 @@ class SelfForgedModule(L.LightningModule):
             self._threads = None
             torch.set_num_threads(cores)
 
-    def on_train_batch_start(self, batch: dict[str, Tensor], batch_index: int) -> None:
+    def on_train_batch_start(self, batch: StageBatch, batch_index: int) -> None:
         """Seed dropout and patch drawing for this step."""
         torch.manual_seed((self.seed << 32) + self.global_step + 1)
 
-    def training_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
-        """One step: forward and backward, clip, optimise, average."""
+    def training_step(self, batch: StageBatch, batch_index: int) -> None:
+        """One step: targets, forward and backward, clip, optimise, average."""
         self.model.zero_grad()
-        measured = self._measured(batch)
+        measured = self._measured(self._with_targets(batch))
         if self._threads is None:
             losses = self._losses(measured)
             self.manual_backward(losses.total)
@@ -113,6 +130,35 @@ class SelfForgedModule(L.LightningModule):
             other.optimizer.step()
         for schedule in _listed(self.lr_schedulers()):
             schedule.step()
+
+    def _with_targets(self, batch: StageBatch) -> dict[str, Tensor]:
+        """A batch with ``target`` and ``weight`` of every pixel in place of ``mask`` and ``looks``."""
+        kept = {name: value for name, value in batch.items() if name not in ("mask", "looks")}
+        target = batch["mask"].float()
+        weight = torch.ones_like(target)
+        looks: Looks = batch.get("looks", [])
+        if looks:
+            assert self.teacher is not None, "whoever trains on real pictures gives one"
+            self.teacher.take_up(self.average.weights)
+            size = (target.shape[1], target.shape[2])
+            tasks = [
+                (picture, mirrored)
+                for _, scales in looks
+                for number, picture in enumerate(scales)
+                for mirrored in ((False, True) if number == 0 else (False,))
+            ]
+
+            def look(task: tuple[dict[str, Tensor], bool]) -> Tensor:
+                assert self.teacher is not None
+                with self.trainer.precision_plugin.forward_context():
+                    return self.teacher.look(task[0], mirrored=task[1], size=size)
+
+            maps = list((map if self._threads is None else self._threads.map)(look, tasks))
+            each = len(tasks) // len(looks)
+            for index, (place, _) in enumerate(looks):
+                drawn = torch.stack(maps[index * each : (index + 1) * each])
+                target[place], weight[place] = soft_targets(drawn, target[place] > 0, self.teacher.config)
+        return {**kept, "target": target, "weight": weight}
 
     def _measured(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """A batch whose pictures are all measured: those made ahead are, the others (the first) come with a view."""
@@ -137,7 +183,8 @@ class SelfForgedModule(L.LightningModule):
             return self_forged_losses(
                 output,
                 batch["label"],
-                batch["mask"],
+                batch["target"],
+                batch["weight"],
                 self.objective,
                 progress=self.global_step / self.stage.steps,
                 generator=generator,

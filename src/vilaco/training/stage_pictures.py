@@ -1,14 +1,23 @@
 """The pictures of a stage, a batch a step: the user's images first, then forgeries, made ahead or on the spot."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
-from vilaco.data.forging import ForgedPictures, PictureBatch, RealImage, RealPictures
+from vilaco.data.forging import ForgedPictures, PictureBatch, RealPictures
+from vilaco.data.loading import WeakRecord
+from vilaco.data.records import TAMPERED
 from vilaco.images import resize_pixels
+from vilaco.matching import self_matches
+from vilaco.method.residuals import BLOCK
 from vilaco.training.makers import PictureSource, wait_for
 from vilaco.training.picture_store import BatchStore, Measurer, ReusePlan, flipped
+
+Looks = list[tuple[int, list[dict[str, torch.Tensor]]]]
+StageBatch = dict[str, Any]
+"""Tensors by name, and :data:`Looks` under ``looks`` where there are real pictures."""
 
 
 class StagePictures:
@@ -17,6 +26,7 @@ class StagePictures:
     Args:
         source: What the forged pictures are made from.
         real: The user's images, if they are trained on.
+        scales: At which a teacher looks at the tampered ones among them.
         store: Where makers put forged batches; ``None`` makes them on the spot, each used once.
         plan: Which batch of the store each step sees.
         measurer: What measures pictures that are not measured yet.
@@ -25,24 +35,28 @@ class StagePictures:
     def __init__(
         self,
         source: PictureSource,
-        real: Sequence[RealImage],
+        real: Sequence[WeakRecord],
         *,
+        scales: Sequence[float],
         store: BatchStore | None,
         plan: ReusePlan,
         measurer: Measurer,
     ) -> None:
         self.source, self.store, self.plan, self.measurer = source, store, plan, measurer
+        self.scales = scales
         self.rank, self.world = 0, 1
         self._forge: ForgedPictures | None = None
         self._real = RealPictures(real, config=source.config, seed=source.seed) if real else None
 
-    def __getitem__(self, step: int) -> dict[str, torch.Tensor]:
+    def __getitem__(self, step: int) -> StageBatch:
         """A step's batch, or this device's share of it.
 
         Returns:
             ``pixels`` (B, 3, H, W) and ``mask`` (B, H, W) uint8, ``matches`` (B, 5, h, w), ``label`` (B,); for pictures
             made ahead, which are the last ones, ``tokens`` and ``evidence``
             (:func:`~vilaco.training.picture_store.prepared`); for the others ``view`` (B, 3, S, S) uint8.
+            With real pictures, which come first, ``looks``: for each tampered one its place in the batch, and
+            ``pixels``, ``matches`` and ``view`` of it alone at each scale, for a teacher to look at.
 
         Raises:
             VilacoError: If a file it is made of cannot be read any more.
@@ -53,9 +67,31 @@ class StagePictures:
             return forged
         size = (forged["pixels"].shape[2], forged["pixels"].shape[3])
         count = self.source.config.batch_size - self.source.count
-        real = self._share(self._raw(self._real.batch(step, count, size)))
+        batch = self._real.batch(step, count, size)
+        real = self._share(self._raw(batch))
         joined = {name: torch.cat([real[name], forged[name].to(real[name].dtype)]) for name in real.keys() & forged}
-        return {**forged, **real, **joined}
+        return {**forged, **real, **joined, "looks": self._looks(batch)}
+
+    def _looks(self, batch: PictureBatch) -> Looks:
+        """What a teacher looks at, of this device's share of real pictures."""
+        assert batch.unsaved is not None, "of real pictures it is kept"
+        places = range(self.rank, len(batch.label), self.world)
+        return [
+            (place, [self._look(batch.unsaved[index].transpose(1, 2, 0), scale) for scale in self.scales])
+            for place, index in enumerate(places)
+            if batch.label[index] == TAMPERED
+        ]
+
+    def _look(self, pixels: np.ndarray, scale: float) -> dict[str, torch.Tensor]:
+        """A picture (H, W, 3) at a scale, in whole blocks."""
+        size = (
+            max(1, round(scale * pixels.shape[0] / BLOCK)) * BLOCK,
+            max(1, round(scale * pixels.shape[1] / BLOCK)) * BLOCK,
+        )
+        seen = resize_pixels(np.ascontiguousarray(pixels), size)
+        view = resize_pixels(seen, (self.source.view_size, self.source.view_size))
+        arrays = {"pixels": seen.transpose(2, 0, 1), "matches": self_matches(seen), "view": view.transpose(2, 0, 1)}
+        return {name: torch.from_numpy(np.ascontiguousarray(array[None])) for name, array in arrays.items()}
 
     def _made_ahead(self, step: int, store: BatchStore) -> dict[str, torch.Tensor]:
         batch = wait_for(store, self.plan.number(step))

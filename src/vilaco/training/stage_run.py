@@ -9,7 +9,7 @@ from pathlib import Path
 import lightning as L
 import torch
 
-from vilaco.data.forging import RealImage
+from vilaco.data.loading import WeakRecord
 from vilaco.training.callbacks import LAST, PREVIOUS
 from vilaco.training.makers import Makers, PictureSource
 from vilaco.training.picture_store import BYTES_PER_PIXEL, BatchStore, Measurer, ReusePlan, StoreConfig
@@ -26,7 +26,7 @@ def run_stage(
     module: SelfForgedModule,
     source: PictureSource,
     *,
-    real: Sequence[RealImage] = (),
+    real: Sequence[WeakRecord] = (),
     store: StoreConfig | None,
     num_workers: int,
     devices: int,
@@ -40,7 +40,7 @@ def run_stage(
         folder: Of the stage: checkpoints, logs, and while it runs the pictures made ahead.
         module: The network and how it learns.
         source: What forged pictures are made from.
-        real: The user's images, if they are trained on.
+        real: The user's images, if they are trained on; the module then has a teacher.
         store: How pictures are made ahead; ``None``, or too little disk: on the spot.
         num_workers: Processes that read pictures or make them on the spot.
         devices: A machine's.
@@ -63,7 +63,8 @@ def run_stage(
     plan = ReusePlan(uses=settings.uses, chunk=settings.chunk, seed=source.seed)
     kept = BatchStore(folder / PICTURES) if store is not None else None
     measurer = Measurer(module.model.encoder, source.view_size, residuals.front_end.evidence)
-    pictures = StagePictures(source, real, store=kept, plan=plan, measurer=measurer)
+    scales = module.teacher.config.scales if module.teacher is not None else ()
+    pictures = StagePictures(source, real, scales=scales, store=kept, plan=plan, measurer=measurer)
     with ExitStack() as stack, quiet_lightning():
         if devices * num_nodes == 1 and not torch.cuda.is_available():
             stack.enter_context(module.on_all_cores())

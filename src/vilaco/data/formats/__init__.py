@@ -30,7 +30,7 @@ from vilaco.data.formats.nist16 import read_nist16
 from vilaco.data.formats.textlists import read_catnet, read_mvss, read_trufor
 from vilaco.data.formats.wscl import read_wscl, read_wscl_subsets
 from vilaco.data.records import Record
-from vilaco.errors import DataError
+from vilaco.errors import DataError, UnknownFormat
 
 READERS: dict[str, Callable[[Path], list[Record]]] = {
     "manifest": read_manifest,
@@ -131,4 +131,4 @@ def recognise(path: str | Path, format: str | None = None) -> tuple[str, list[Re
     if format is not None:
         raise DataError(f"{path}: is not of format {format}: it {reasons[format]}.")
     tried = tuple(f"  {name}: {reason}" for name, reason in reasons.items())
-    raise DataError(f"{path}: no known format fits. Tried:", details=tried)
+    raise UnknownFormat(f"{path}: no known format fits. Tried:", details=tried)

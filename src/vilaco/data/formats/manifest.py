@@ -3,12 +3,13 @@
 ::
 
     DATA/
-      manifest.csv     path,label,mask,group            (or any name ending in .csv, .tsv or .jsonl)
+      manifest.csv     path,label,mask,group,boxes      (or any name ending in .csv, .tsv or .jsonl)
       ...              wherever the paths point
 
-Columns: ``path`` and ``label`` always; ``mask``, ``group`` and ``mask_rule`` (``nonzero``, ``zero`` or ``green``) where
-known. Their usual other names are understood (:data:`vilaco.tables.NAMES`), and labels in words (`LABELS`), in any
-case.
+Columns: ``path`` and ``label`` always; ``mask``, ``group``, ``mask_rule`` (``nonzero``, ``zero`` or ``green``) and
+``boxes`` (around what was tampered with, ``x y width height`` in pixels of the upright photo, several divided by ``;``)
+where known. Their usual other names are understood (:data:`vilaco.tables.NAMES`), and labels in words (`LABELS`), in
+any case.
 Paths are relative to the manifest's folder and taken to the letter: in a table, a space before or after one is part of
 the name; a backslash stands for a slash where no file is called so. Further columns are the user's notes and are left
 alone, unless their name looks like a misspelt one of these.
@@ -22,13 +23,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+from vilaco.data.boxes import parse_boxes
 from vilaco.data.formats.layout import NotThisFormat
 from vilaco.data.records import AUTHENTIC, TAMPERED, Record
 from vilaco.errors import DataError
 from vilaco.files import IMAGE_SUFFIXES
 from vilaco.tables import SUFFIXES, below, misspelt, read_table, read_text, roles, row_dicts, understood
 
-COLUMNS = ("path", "label", "mask", "group", "mask_rule")
+COLUMNS = ("path", "label", "mask", "group", "mask_rule", "boxes")
 NAMES = ("manifest.csv", "manifest.tsv", "manifest.jsonl")
 LABELS = {
     **dict.fromkeys(("0", "0.0", "false", "authentic", "real", "original", "pristine", "au"), AUTHENTIC),
@@ -152,8 +154,8 @@ def _plain(label: object) -> str:
 
 
 def _record(file: Path, line: int, row: Mapping[str, Any]) -> Record:
-    path, label, mask, group, rule = (row.get(name) for name in COLUMNS)
-    for name, value in (("path", path), ("mask", mask)):
+    path, label, mask, group, rule, boxes = (row.get(name) for name in COLUMNS)
+    for name, value in (("path", path), ("mask", mask), ("boxes", boxes)):
         if value and not isinstance(value, str):
             raise DataError(f"{file}:{line}: {name} must be text, got {value!r}.")
     if not path:
@@ -162,10 +164,15 @@ def _record(file: Path, line: int, row: Mapping[str, Any]) -> Record:
         near = difflib.get_close_matches(str(rule), _RULES, n=1)
         hint = f"; did you mean '{near[0]}'?" if near else f"; allowed are {', '.join(_RULES)}."
         raise DataError(f"{file}:{line}: unknown mask_rule '{rule}'{hint}")
+    try:
+        parsed = parse_boxes(boxes or "")
+    except ValueError as error:
+        raise DataError(f"{file}:{line}: {error}; several are divided by ';'.") from error
     return Record(
         path=below(file.parent, path),
         label=None if label is None else LABELS.get(_plain(label)),
         mask=None if mask is None or _plain(mask) in _NO_MASK else below(file.parent, mask),
         group=str(group) if group not in (None, "") else None,
         mask_rule=rule or "nonzero",
+        boxes=parsed,
     )

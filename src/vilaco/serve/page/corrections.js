@@ -3,7 +3,7 @@
 import { $, el, save } from "./dom.js";
 
 const KEY = "vilaco-corrections";
-const COLUMNS = ["path", "label", "sha256", "verdict", "score", "model"];
+const COLUMNS = ["path", "label", "boxes", "sha256", "verdict", "score", "model"];
 
 function load() {
   try {
@@ -19,6 +19,20 @@ function store(corrections) {
 }
 
 export const labelOf = (sha256) => load().get(sha256)?.label;
+
+// Of a photo that the person called tampered, [x, y, width, height] each; undefined of others.
+export function boxesOf(sha256) {
+  const row = load().get(sha256);
+  return row?.label === 1 ? (row.boxes ?? []) : undefined;
+}
+
+export function keepBoxes(sha256, boxes) {
+  const corrections = load();
+  const row = corrections.get(sha256);
+  if (row?.label !== 1) return; // forgotten meanwhile
+  row.boxes = boxes;
+  store(corrections);
+}
 
 // `path` is the file's own, from where it was dropped; the service shortens and cleans the name that it is told.
 export function correct(photo, path, label) {
@@ -49,7 +63,7 @@ function split() {
 }
 
 function cell(value) {
-  const text = String(value);
+  const text = Array.isArray(value) ? value.map((box) => box.join(" ")).join("; ") : String(value ?? "");
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
@@ -67,9 +81,10 @@ export function show() {
   const section = $("corrections");
   section.hidden = rows.length === 0;
   const tampered = rows.filter((row) => row.label === 1).length;
+  const boxes = rows.reduce((count, row) => count + (row.boxes?.length ?? 0), 0);
   const children = [
     el("h2", { textContent: "Your answers" }),
-    el("p", { textContent: `${tampered} tampered, ${rows.length - tampered} authentic. Kept in this browser only.` }),
+    el("p", { textContent: `${tampered} tampered, ${rows.length - tampered} authentic${boxes ? `; boxes: ${boxes}` : ""}. Kept in this browser only.` }),
     clashing.length
       ? el("p", { className: "error", textContent: `Left out, as another photo has the same name: ${clashing.join(", ")}` })
       : null,
@@ -92,7 +107,9 @@ export function show() {
       { className: "quiet" },
       "Put manifest.csv beside what you dropped, the photos or the folder; then ",
       el("code", { textContent: "vilaco train" }),
-      " learns from them.",
+      " learns from them",
+      ...(boxes ? ["; of the boxes only with ", el("code", { textContent: "--boxes" })] : []),
+      ".",
     ),
   ];
   section.replaceChildren(...children.filter(Boolean));

@@ -1,6 +1,7 @@
 // One photo's answer: verdict in words, pictures, regions, the file's evidence, downloads, and the person's own answer.
 
 import { getBlob, getJson } from "./api.js";
+import { Boxes } from "./boxes.js";
 import { correct, labelOf } from "./corrections.js";
 import { evidenceSection } from "./evidence.js";
 import { $, el, stem } from "./dom.js";
@@ -77,13 +78,16 @@ async function showAnswer(item, forget, again) {
     ours.setLevels(table);
     magnifier.setLevels(table);
   });
+  const boxes = result.page > 1 ? null : new Boxes(photo, viewer); // a manifest speaks of a file's first page
   $("detail").replaceChildren(
     el("h2", { className: "name", textContent: item.name }),
     ...(result.pages > 1 ? [pageChooser(result, again)] : []),
     verdict(photo),
-    answerButtons(photo, item.name),
+    answerButtons(photo, item.name, () => boxes?.show()),
+    ...(boxes ? [boxes.buttons] : []),
     notice,
     viewer.element,
+    ...(boxes ? [boxes.list] : []),
     controls(photo, regions, notice),
     levels,
     magnifier.element,
@@ -139,7 +143,7 @@ function scale({ detection_score: score, authentic_threshold: low, decision_thre
   );
 }
 
-function answerButtons(photo, path) {
+function answerButtons(photo, path, onanswer) {
   const { verdict: said } = photo.result;
   const choices =
     said === "tampered"
@@ -152,6 +156,7 @@ function answerButtons(photo, path) {
       onclick: () => {
         correct(photo, path, labelOf(photo.sha256) === label ? null : label);
         press();
+        onanswer();
       },
     }),
   );

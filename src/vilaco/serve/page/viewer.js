@@ -9,6 +9,7 @@ const TINT_FULL = 0.75;
 const MAX_OVERLAY = 1024; // pixels along the longer side of what is drawn over the photo
 const MAX_ZOOM = 32; // screen pixels for one of the photo
 const STEP = 1.25;
+const LEAST_DRAG = 4; // screen pixels each way; less is a click, not a box
 
 export class Viewer {
   constructor(width, height, marks = "map") {
@@ -42,7 +43,7 @@ export class Viewer {
       pane.addEventListener("pointerdown", (event) => this.#down(event));
       pane.addEventListener("pointermove", (event) => this.#move(event));
       for (const end of ["pointerup", "pointercancel"]) {
-        pane.addEventListener(end, (event) => this.pointers.delete(event.pointerId));
+        pane.addEventListener(end, (event) => this.#up(event));
       }
       pane.addEventListener("dblclick", (event) => this.#zoomAt(event, 3));
     }
@@ -52,6 +53,10 @@ export class Viewer {
     this.onpoint = () => {}; // told where in the photo somebody points
     this.levels = null; // what becomes of each of 256 levels
     this.magnified = null; // the part that a magnifier shows
+    this.boxes = []; // that a person put on the photo, [x, y, width, height] each
+    this.drawing = false; // whether a pointer draws a box, and moves nothing
+    this.drawn = null; // {pointer, from, to} of the box that is being drawn
+    this.onbox = () => {}; // told of a box that was drawn
   }
 
   // The photo's picture, its map as a picture whose grey is the map, and where of it is worth a look, if that is known.
@@ -115,6 +120,24 @@ export class Viewer {
   setMagnified(box) {
     this.magnified = box;
     this.draw();
+  }
+
+  setBoxes(boxes) {
+    this.boxes = boxes;
+    this.draw();
+  }
+
+  setDrawing(drawing) {
+    this.drawing = drawing;
+    this.drawn = null;
+    this.element.classList.toggle("drawing", drawing);
+    this.draw();
+  }
+
+  // A box in the middle of what is seen, half as wide and as high.
+  middle() {
+    const half = [this.right.clientWidth, this.right.clientHeight].map((side) => side / 4 / this.scale);
+    return this.#box([this.x - half[0], this.y - half[1]], [this.x + half[0], this.y + half[1]]);
   }
 
   setOpacity(opacity) {
@@ -187,7 +210,16 @@ export class Viewer {
       context.lineWidth = (2 * ratio) / scale;
       context.strokeRect(...this.magnified);
     }
-    if (!withMap) return;
+    if (withMap) this.#drawMap(context, ratio, scale);
+    const drawn = this.drawn ? [this.#box(this.drawn.from, this.drawn.to)] : [];
+    for (const [colour, width] of [["rgb(0 0 0 / 70%)", 4], ["#4be08a", 2]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = (width * ratio) / scale;
+      for (const box of [...this.boxes, ...drawn]) context.strokeRect(...box);
+    }
+  }
+
+  #drawMap(context, ratio, scale) {
     context.imageSmoothingEnabled = true;
     context.globalAlpha = this.opacity;
     context.drawImage(this.tint, 0, 0, this.width, this.height);
@@ -276,22 +308,51 @@ export class Viewer {
     this.#zoomAt(event, STEP ** (-Math.sign(event.deltaY) || 0));
   }
 
-  #point(event) {
+  // Where in the photo an event is.
+  #at(event) {
     const box = event.currentTarget.getBoundingClientRect();
     const from = (middle, at, start, length) => middle + (at - start - length / 2) / this.scale;
-    this.onpoint(from(this.x, event.clientX, box.left, box.width), from(this.y, event.clientY, box.top, box.height));
+    return [from(this.x, event.clientX, box.left, box.width), from(this.y, event.clientY, box.top, box.height)];
+  }
+
+  // The whole pixels of the photo between two places, at least one.
+  #box(from, to) {
+    const box = [];
+    for (const [axis, size] of [this.width, this.height].entries()) {
+      const [low, high] = [from[axis], to[axis]].map((value) => Math.min(Math.max(value, 0), size)).sort((a, b) => a - b);
+      box[axis] = Math.min(Math.floor(low), size - 1);
+      box[axis + 2] = Math.max(1, Math.ceil(high) - box[axis]);
+    }
+    return box;
   }
 
   #down(event) {
-    this.#point(event);
+    const at = this.#at(event);
+    this.onpoint(...at);
     event.currentTarget.setPointerCapture(event.pointerId);
-    this.pointers.set(event.pointerId, event);
+    if (this.drawing) this.drawn ??= { pointer: event.pointerId, from: at, to: at };
+    else this.pointers.set(event.pointerId, event);
+  }
+
+  #up(event) {
+    this.pointers.delete(event.pointerId);
+    if (this.drawn?.pointer !== event.pointerId) return;
+    const { from, to } = this.drawn;
+    this.drawn = null;
+    const wide = from.every((value, axis) => Math.abs(value - to[axis]) * this.scale >= LEAST_DRAG);
+    if (wide && event.type === "pointerup") this.onbox(this.#box(from, to));
+    this.draw();
   }
 
   #move(event) {
+    if (this.drawn?.pointer === event.pointerId) {
+      this.drawn.to = this.#at(event);
+      this.draw();
+      return;
+    }
     const before = this.pointers.get(event.pointerId);
     if (!before) {
-      this.#point(event);
+      this.onpoint(...this.#at(event));
       return;
     }
     const others = [...this.pointers.values()].filter((pointer) => pointer.pointerId !== event.pointerId);
