@@ -80,7 +80,11 @@ def test_ctrl_c_before_the_first_epoch_says_how_to_go_on(
         os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(CachedFeatures, "fill", fill_and_press)
-    result = run(two_piles, "--out", out, "--cache", tmp_path / "cache", *tiny_settings(tiny_clip))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background would have it ignored
+    try:
+        result = run(two_piles, "--out", out, "--cache", tmp_path / "cache", *tiny_settings(tiny_clip))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert result.exit_code == 130
     shown = result.stderr.splitlines()[-1].removeprefix("interrupted; go on with: ")
     assert shlex.split(shown) == ["vilaco", "train", str(two_piles), "--out", str(out), "--resume"]

@@ -1,5 +1,6 @@
 """A shipped model holds each weight once, says the very same, and refuses files that are not its own."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,22 @@ from vilaco.training.shipping import share_weights, ship_model
 SHIPPED = Path(weights.__file__).parent
 
 
+@pytest.fixture(scope="module")
+def made(pixel_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a model as the package ships it, and of the encoder that it shares."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vilaco.training.shipping.shared_encoder", lambda _: folder / "shared.onnx")
+        ship_model(pixel_model, folder / "model")
+    return folder
+
+
 @pytest.fixture
-def shipped(pixel_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A model as the package ships it; the encoder it shares lies beside."""
+def shipped(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that model; the encoder lies beside."""
     monkeypatch.setattr("vilaco.training.shipping.shared_encoder", lambda _: tmp_path / "shared.onnx")
     monkeypatch.setattr("vilaco.runtimes.onnx.shared_encoder", lambda _: tmp_path / "shared.onnx")
-    ship_model(pixel_model, tmp_path / "model")
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return tmp_path / "model"
 
 
