@@ -65,8 +65,8 @@ def test_a_folder_leaves_all_results_and_names_what_failed(inbox: Path, tiny_mod
     assert tolerated.returncode == 0
 
 
-def test_json_lines_and_globs(inbox: Path, tiny_model: Path) -> None:
-    run = vilaco("detect", f"{inbox}/**/*.png", "--model", tiny_model, "--json")
+def test_json_lines_and_globs(inbox: Path, exported_tiny_model: Path) -> None:
+    run = vilaco("detect", f"{inbox}/**/*.png", "--model", exported_tiny_model, "--json")
     assert run.returncode == 0
     (row,) = [json.loads(line) for line in run.stdout.splitlines()]
     assert Path(row["path"]).name == "two.png"
@@ -81,9 +81,9 @@ def paths_of(results: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("out", ["results", "."])
-def test_a_second_run_judges_no_results_of_the_first(inbox: Path, tiny_model: Path, out: str) -> None:
+def test_a_second_run_judges_no_results_of_the_first(inbox: Path, exported_tiny_model: Path, out: str) -> None:
     (inbox / "broken.jpg").unlink()
-    command = ("detect", ".", "--model", tiny_model, "--out", out)
+    command = ("detect", ".", "--model", exported_tiny_model, "--out", out)
     first = vilaco(*command, cwd=inbox)
     written = photo_files(inbox)
     again = vilaco(*command, cwd=inbox)
@@ -92,16 +92,16 @@ def test_a_second_run_judges_no_results_of_the_first(inbox: Path, tiny_model: Pa
     assert photo_files(inbox) == written
     assert len(paths_of(inbox / out)) == 3
     if out == "results":
-        alone = vilaco("detect", "results", "--model", tiny_model, "--out", "results", cwd=inbox)
+        alone = vilaco("detect", "results", "--model", exported_tiny_model, "--out", "results", cwd=inbox)
         assert alone.returncode == 2
         assert "only masks, maps and overlays of an earlier run" in alone.stderr
 
 
 def test_rows_of_earlier_runs_are_kept_and_those_of_the_same_photo_replaced(
-    inbox: Path, tiny_model: Path, tmp_path: Path
+    inbox: Path, exported_tiny_model: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    options = ("--model", tiny_model, "--out", out)
+    options = ("--model", exported_tiny_model, "--out", out)
     assert vilaco("detect", inbox / "one.jpg", *options).returncode == 0
     assert vilaco("detect", inbox / "broken.jpg", *options).returncode == 3
     assert paths_of(out) == [str(inbox / "one.jpg")]
@@ -114,16 +114,16 @@ def test_rows_of_earlier_runs_are_kept_and_those_of_the_same_photo_replaced(
     assert "results.jsonl: line 1 is no result of vilaco detect; give another folder" in refused.stderr
 
 
-def test_a_photo_from_standard_input(inbox: Path, tiny_model: Path, tmp_path: Path) -> None:
+def test_a_photo_from_standard_input(inbox: Path, exported_tiny_model: Path, tmp_path: Path) -> None:
     def detect(*arguments: object, data: bytes) -> subprocess.CompletedProcess[bytes]:
-        command = [sys.executable, "-m", "vilaco", "detect", *map(str, arguments), "--model", str(tiny_model)]
+        command = [sys.executable, "-m", "vilaco", "detect", *map(str, arguments), "--model", str(exported_tiny_model)]
         return subprocess.run(command, input=data, capture_output=True, check=False, timeout=120)
 
     photo = (inbox / "one.jpg").read_bytes()
     run = detect("-", "--json", "--out", tmp_path / "out", "--report", tmp_path / "case.html", data=photo)
     assert run.returncode == 0, run.stderr
     row = json.loads(run.stdout)
-    named = json.loads(vilaco("detect", inbox / "one.jpg", "--json", "--model", tiny_model).stdout)
+    named = json.loads(vilaco("detect", inbox / "one.jpg", "--json", "--model", exported_tiny_model).stdout)
     own = dict.fromkeys(("path", "seconds", "mask", "map", "overlay"))
     assert row | own == named | own
     assert row["path"] == "<stdin>"
@@ -136,20 +136,20 @@ def test_a_photo_from_standard_input(inbox: Path, tiny_model: Path, tmp_path: Pa
     assert b"1 photos judged" in empty.stderr
 
 
-def test_large_photos_do_not_wait_for_a_whole_batch(tiny_model: Path, tmp_path: Path) -> None:
+def test_large_photos_do_not_wait_for_a_whole_batch(exported_tiny_model: Path, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.full((5700, 5700, 3), 90, np.uint8))
     (tmp_path / "b.png").write_bytes(b"broken")
-    command = [sys.executable, "-m", "vilaco", "detect", str(tmp_path), "--model", str(tiny_model)]
+    command = [sys.executable, "-m", "vilaco", "detect", str(tmp_path), "--model", str(exported_tiny_model)]
     run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=120)
     assert run.stdout.index("a.png") < run.stdout.index("b.png")  # judged before the next was looked at
 
 
-def test_names_that_would_clash_keep_their_extension(inbox: Path, tiny_model: Path, tmp_path: Path) -> None:
+def test_names_that_would_clash_keep_their_extension(inbox: Path, exported_tiny_model: Path, tmp_path: Path) -> None:
     (inbox / "broken.jpg").unlink()
     cv2.imwrite(str(inbox / "one.png"), make_photo(np.random.default_rng(1)))
     out = tmp_path / "out"
     for given in (inbox, inbox / "one.png"):  # alone it keeps the name it has
-        assert vilaco("detect", given, "--model", tiny_model, "--out", out).returncode == 0
+        assert vilaco("detect", given, "--model", exported_tiny_model, "--out", out).returncode == 0
     rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     masks = {Path(row["path"]).name: row["mask"] for row in rows}
     assert (masks["one.jpg"], masks["one.png"]) == ("one.jpg.mask.png", "one.png.mask.png")
@@ -165,12 +165,22 @@ def pages_file(folder: Path) -> Path:
     return folder / "scan.tiff"
 
 
-def test_each_page_of_a_file_can_have_its_result(tiny_model: Path, tmp_path: Path) -> None:
+def test_each_page_of_a_file_can_have_its_result(exported_tiny_model: Path, tmp_path: Path) -> None:
     file, out = pages_file(tmp_path), tmp_path / "out"
-    run = vilaco("detect", file, "--model", tiny_model, "--out", out)
+    run = vilaco("detect", file, "--model", exported_tiny_model, "--out", out)
     assert "(page 1 of 3)" in run.stdout
     run = vilaco(
-        "detect", file, "--page", "all", "--json", "--model", tiny_model, "--out", out, "--report", out / "r.html"
+        "detect",
+        file,
+        "--page",
+        "all",
+        "--json",
+        "--model",
+        exported_tiny_model,
+        "--out",
+        out,
+        "--report",
+        out / "r.html",
     )
     assert run.returncode == 0, run.stderr
     rows = [json.loads(line) for line in run.stdout.splitlines()]
@@ -181,22 +191,22 @@ def test_each_page_of_a_file_can_have_its_result(tiny_model: Path, tmp_path: Pat
     assert (out / "results.jsonl").read_text().splitlines() == run.stdout.splitlines()
     assert len(list((out / "r-cases").iterdir())) == 3
     assert "page 2 of 3" in next((out / "r-cases").glob("0002*")).read_text()
-    alone = json.loads(vilaco("detect", file, "--page", "2", "--json", "--model", tiny_model).stdout)
+    alone = json.loads(vilaco("detect", file, "--page", "2", "--json", "--model", exported_tiny_model).stdout)
     assert (alone["page"], alone["detection_score"]) == (2, rows[1]["detection_score"])
-    missing = vilaco("detect", file, "--page", "4", "--model", tiny_model)
+    missing = vilaco("detect", file, "--page", "4", "--model", exported_tiny_model)
     assert missing.returncode == 3
     assert "scan.tiff: has 3 pages, and page 4 was asked for [no_such_page]" in missing.stderr
-    wrong = vilaco("detect", file, "--page", "first", "--model", tiny_model)
+    wrong = vilaco("detect", file, "--page", "first", "--model", exported_tiny_model)
     assert wrong.returncode == 2
 
 
-def test_what_is_there_of_a_cut_file_is_judged_when_asked(tiny_model: Path, tmp_path: Path) -> None:
+def test_what_is_there_of_a_cut_file_is_judged_when_asked(exported_tiny_model: Path, tmp_path: Path) -> None:
     data = encode_jpeg(make_textured(np.random.default_rng(0)), 90)
     (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 2])
-    refused = vilaco("detect", tmp_path / "cut.jpg", "--model", tiny_model)
+    refused = vilaco("detect", tmp_path / "cut.jpg", "--model", exported_tiny_model)
     assert refused.returncode == 3
     assert re.search(r"ends too early: 4\d% of the picture is there \(--accept-truncated judges it\)", refused.stderr)
-    run = vilaco("detect", tmp_path / "cut.jpg", "--accept-truncated", "--json", "--model", tiny_model)
+    run = vilaco("detect", tmp_path / "cut.jpg", "--accept-truncated", "--json", "--model", exported_tiny_model)
     assert run.returncode == 0
     row = json.loads(run.stdout)
     assert (row["height"], row["width"]) == (256, 384)
@@ -228,10 +238,10 @@ def test_wrong_use_gets_one_clear_line_and_code_2(arguments: list[str], words: s
     assert "Traceback" not in run.stderr
 
 
-def test_fail_on_tampered(inbox: Path, tiny_model: Path) -> None:
-    plain = vilaco("detect", inbox / "one.jpg", "--model", tiny_model, "--json")
+def test_fail_on_tampered(inbox: Path, exported_tiny_model: Path) -> None:
+    plain = vilaco("detect", inbox / "one.jpg", "--model", exported_tiny_model, "--json")
     label = json.loads(plain.stdout)["label"]
-    strict = vilaco("detect", inbox / "one.jpg", "--model", tiny_model, "--fail-on", "tampered")
+    strict = vilaco("detect", inbox / "one.jpg", "--model", exported_tiny_model, "--fail-on", "tampered")
     assert (plain.returncode, strict.returncode) == (0, label)
 
 
@@ -279,13 +289,13 @@ def test_a_model_without_calibration_promises_nothing(inbox: Path, tiny_model: P
     assert "is not calibrated" in run.stderr
 
 
-def test_interrupt_keeps_what_is_done(tiny_model: Path, tmp_path: Path) -> None:
+def test_interrupt_keeps_what_is_done(exported_tiny_model: Path, tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     photos.mkdir()
     picture = cv2.imencode(".jpg", make_photo(np.random.default_rng(0), 480, 640))[1].tobytes()
     for index in range(3000):
         (photos / f"{index:04d}.jpg").write_bytes(picture)
-    command = [sys.executable, "-m", "vilaco", "detect", photos, "--model", tiny_model, "--out", out]
+    command = [sys.executable, "-m", "vilaco", "detect", photos, "--model", exported_tiny_model, "--out", out]
     heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what a shell starts in the background ignores Ctrl-C
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     first = process.stdout.readline()
