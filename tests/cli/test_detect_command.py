@@ -225,6 +225,7 @@ def test_nothing_is_fetched(tmp_path: Path) -> None:
         (["detect", "no-such-file.jpg"], "no-such-file.jpg: no such file or folder"),
         (["detect", ".", "--batch-size", "0"], "batch-size"),
         (["detect", ""], "an argument is empty"),
+        (["detect", ".", "--trust-anchors", "."], "is for the report; add --report"),
         (["train", "photos", "--out="], "an argument is empty"),
         (["detec", "x"], "No such command"),
         (["train", "no-such-folder"], "no-such-folder: no such file or folder"),

@@ -53,6 +53,7 @@ def test_choose_slide_zoom_download(visit: Visit, photo: Path, client: httpx2.Cl
     page.wait_for_timeout(500)
     sliders = page.get_by_role("slider")
     assert sliders.nth(1).is_disabled()
+    assert ("Nothing stands out." in page.text_content(".regions")) == (not expected.regions)
     np.testing.assert_array_equal(decoded_mask(page) > 0, expected.pred_mask)
     page.get_by_label("Whole map").check()
     threshold = float(np.median(expected.localization_map))

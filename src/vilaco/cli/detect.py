@@ -100,6 +100,8 @@ def detect(
     from vilaco.files import find_images, name_results, read_standard_input, refuse_unwritable, without_results
 
     wanted = console.wanted_page(page)
+    if trust_anchors is not None and report is None:
+        raise typer.BadParameter("is for the report; add --report FILE", param_hint="--trust-anchors")
     found = find_images([path for path in paths if path != "-"])
     if out is not None:
         refuse_unwritable(out)

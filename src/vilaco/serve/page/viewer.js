@@ -95,7 +95,7 @@ export class Viewer {
   }
 
   get whole() {
-    return this.values === this.map;
+    return this.values === (this.map ?? null);
   }
 
   #read(picture) {
