@@ -280,8 +280,8 @@ def main() -> None:
     for photo in filter(held_out, read_pool(args.pool)):
         large = photo.source == "cameras" and photo.width * photo.height > 2e6
         pool.setdefault(LARGE if large else photo.source, []).append(find_photo(photo, args.photos))
-    limits = repr((localizer.thresholds, localizer.calibration and localizer.calibration.region_thresholds()))
-    log = args.runs / f"{localizer.fingerprint[:12]}-{hashlib.sha256(limits.encode()).hexdigest()[:8]}.jsonl"
+    calibrated = hashlib.sha256(repr(localizer.calibration).encode()).hexdigest()
+    log = args.runs / f"{localizer.fingerprint[:12]}-{calibrated[:8]}.jsonl"
     forged_from = [path for source in WEB for path in pool[source]]
 
     def cases() -> Iterator[Case]:

@@ -144,7 +144,8 @@ class Localizer:
         unlike: tuple[str, ...] = ()
         if self.calibration is not None:
             map_, score = self.calibration.map(map_), self.calibration.score(score)
-            unlike = Traits.of(known.pixels).unusual(self.calibration.traits)
+            if self.calibration.traits:
+                unlike = Traits.of(known.pixels).unusual(self.calibration.traits)
         return Result.from_map(
             photo,
             photo.with_unknown(map_),

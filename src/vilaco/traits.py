@@ -96,12 +96,17 @@ def usual_ranges(pictures: Sequence[Traits]) -> Ranges:
     """The range of each trait that all pictures but the lowest and the highest few lie in; see :data:`BEYOND`.
 
     Args:
-        pictures: At least one.
+        pictures: Any number.
+
+    Returns:
+        No range where the pictures are too few to tell what is rarer than :data:`BEYOND`.
 
     Example:
         >>> usual_ranges([Traits(side, 0.5, 0, 0, 9) for side in range(1, 1001)])["side"]
         (6.0, 995.0)
     """
-    columns = {name: np.sort([asdict(picture)[name] for picture in pictures]) for name in asdict(pictures[0])}
     few = int(BEYOND * len(pictures))
+    if not few:
+        return {}
+    columns = {name: np.sort([asdict(picture)[name] for picture in pictures]) for name in asdict(pictures[0])}
     return {name: (round(float(values[few]), 6), round(float(values[-1 - few]), 6)) for name, values in columns.items()}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from autoencoders import write_autoencoder
 from vilaco.data.forge import forge_dataset
 from vilaco.data.records import Record
 from vilaco.errors import ConfigError, DataError
@@ -44,6 +45,18 @@ def test_one_seed_gives_the_same_bytes_with_any_number_of_workers(photos: list[P
     assert one == two
     assert one["manifest.csv"] != other["manifest.csv"] or one != other
     assert seen[-1] == (40, 40)
+
+
+def test_an_autoencoder_re_draws_in_every_worker_alike(photos: list[Path], tmp_path: Path):
+    autoencoder = write_autoencoder(tmp_path / "autoencoder")
+    settings: dict[str, Any] = {"count": 60, "seed": 7, "autoencoder": autoencoder, "tampered_share": 1.0}
+    one, two = (forge_dataset(photos, tmp_path / str(n), workers=n, **settings) for n in (1, 2))
+    assert 2 <= one.operations["redraw"] < 20
+    assert files(tmp_path / "1") == files(tmp_path / "2")
+    assert one.operations == two.operations
+    with pytest.raises(DataError, match=r"no \*encoder\.pth"):
+        forge_dataset(photos, tmp_path / "none", count=2, seed=7, autoencoder=tmp_path)
+    assert not (tmp_path / "none").exists()
 
 
 def test_the_layout_adds_up(photos: list[Path], tmp_path: Path):

@@ -3,13 +3,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
+from autoencoders import write_autoencoder
 from vilaco.data.forge import ForgeConfig, PhotoPool, make_example
 from vilaco.data.forge.engine import MIN_CHANGED, OPERATIONS, forge
 from vilaco.data.forge.history import EDITS, METHODS, Edit, Modern, apply_edit, draw_history
-from vilaco.data.forge.photos import draw_view
-from vilaco.data.forge.redraw import Autoencoder, _decoder, _encoder
+from vilaco.data.forge.photos import draw_view, load_autoencoder
 from vilaco.data.forge.removal import brush, heal
 from vilaco.data.forge.retouch import METHODS as RETOUCHES
 from vilaco.data.forge.retouch import retouch
@@ -33,14 +32,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> PhotoPool:
         cv2.circle(soft, (int(rng.integers(width)), int(rng.integers(height))), 40, (30, 60, 200), -1)
         noisy = soft + rng.normal(0, 4, soft.shape)
         cv2.imwrite(str(folder / f"{index:02d}.png"), np.clip(noisy, 0, 255).astype(np.uint8))
-    return PhotoPool(sorted(folder.iterdir()), autoencoder=untrained())
-
-
-def untrained() -> Autoencoder:
-    """The network of a tiny autoencoder with random weights: what it draws is noise."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return Autoencoder(_encoder(4, with_norms=True), _decoder(4, with_norms=True))
+    autoencoder = load_autoencoder(write_autoencoder(tmp_path_factory.mktemp("autoencoder")))
+    return PhotoPool(sorted(folder.iterdir()), autoencoder=autoencoder)
 
 
 def only(operation: str) -> dict[str, float]:
@@ -235,6 +228,14 @@ def test_what_is_passed_on_is_scaled_and_saved_again(photos: PhotoPool, size: tu
         last = [step for step in history.steps() if not step.startswith("final")][-1]
         assert last.startswith("screenshot" if history.passed_on.save is None else "messenger jpeg ")
     assert kinds == {(shot, change) for shot in (False, True) for change in (-1, 0, 1)}
+
+
+def test_a_photo_without_pixels_to_spare_is_not_enlarged_to_be_shrunk_again():
+    size = (96, 144)
+    config = ForgeConfig(**(PLAIN | {"size": size, "passed_on_share": 1.0, "resize_share": 0.5, "max_resize": 1.0}))
+    histories = [draw_history(size, np.random.default_rng(seed), config) for seed in range(60)]
+    assert all(history.published_size <= size and history.canvas <= size for history in histories)
+    assert any(history.published_size < size for history in histories)
 
 
 def test_a_clone_brush_paints_with_what_lies_outside():

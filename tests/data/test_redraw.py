@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
+from autoencoders import write_autoencoder
 from pictures import make_photo
 from vilaco.data.forge.config import ForgeConfig
 from vilaco.data.forge.photos import load_autoencoder
-from vilaco.data.forge.redraw import CELL, MARGIN, Autoencoder, _decoder, _encoder, redraw
+from vilaco.data.forge.redraw import CELL, MARGIN, Autoencoder, redraw
 from vilaco.data.forge.shapes import Frame, Shape, random_shape
 from vilaco.errors import DataError
 
@@ -20,11 +20,7 @@ REAL = ROOT.parent / "pool/tiny_autoencoder"
 
 @pytest.fixture(scope="module", params=[False, True], ids=["plain", "normed"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("autoencoder")
-    torch.manual_seed(0)
-    torch.save(_encoder(4, with_norms=request.param).state_dict(), folder / "some_encoder.pth")
-    save_file(_decoder(4, with_norms=request.param).state_dict(), folder / "some_decoder.safetensors")
-    return folder
+    return write_autoencoder(tmp_path_factory.mktemp("autoencoder"), with_norms=request.param)
 
 
 def test_what_is_loaded_draws_what_its_parts_do(folder: Path) -> None:
@@ -98,10 +94,11 @@ def test_what_is_no_autoencoder_is_refused_in_one_line(folder: Path, tmp_path: P
     (tmp_path / "an_encoder.pth").write_bytes(b"no weights")
     with pytest.raises(DataError, match=r"an_encoder.pth: "):
         load_autoencoder(tmp_path)
-    torch.save({"weight": torch.zeros(3)}, tmp_path / "an_encoder.pth")
     (tmp_path / "a_decoder.safetensors").write_bytes((folder / "some_decoder.safetensors").read_bytes())
-    with pytest.raises(DataError, match="not those of a TAESD"):
-        load_autoencoder(tmp_path)
+    for other in ({"weight": torch.zeros(3)}, {"14.weight": 3}, [torch.zeros(3)], 7):
+        torch.save(other, tmp_path / "an_encoder.pth")
+        with pytest.raises(DataError, match="not those of a TAESD"):
+            load_autoencoder(tmp_path)
     (tmp_path / "a_decoder.safetensors").write_bytes(b"cut")
     with pytest.raises(DataError, match=r"a_decoder.safetensors: cannot be read"):
         load_autoencoder(tmp_path)

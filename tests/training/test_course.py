@@ -14,6 +14,7 @@ import yaml
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from autoencoders import write_autoencoder
 from pictures import make_photo
 from vilaco.cli.main import app
 from vilaco.data.pool import PoolPhoto, read_pool, write_pool
@@ -28,7 +29,7 @@ from vilaco.training.self_forged import SaveStage
 
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Eight photos of two sources, listed; and a class map of one of them."""
+    """Eight photos of two sources, listed; a class map of one of them; and an autoencoder."""
     root, rng, photos = tmp_path_factory.mktemp("photos"), np.random.default_rng(0), []
     for source in ("street", "holiday"):
         (root / source).mkdir()
@@ -43,6 +44,7 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     classes[40:90, 50:100] = 3
     (root / "classes").mkdir()
     cv2.imwrite(str(root / "classes/street_0.png"), classes)
+    write_autoencoder(root / "redraws")
     write_pool(photos, root / "pool.csv")
     return [root]
 
@@ -56,6 +58,7 @@ def course(tiny_forensic: dict[str, Any]) -> Course:
             "model": model,
             "sources": {"street": 0.75, "holiday": 0.25},
             "segments": ["classes"],
+            "autoencoder": "redraws",
             "stream": {"batch_size": 4, "sizes": [[64, 96], [96, 64]]},
             "stage": {
                 "steps": 6,
@@ -179,6 +182,7 @@ def test_another_course_is_refused_where_one_was_begun(course: Course, roots: li
     [
         ({"sources": {"garden": 1.0}}, "garden is none of"),
         ({"terms": ("paid",)}, "no training photo is left"),
+        ({"autoencoder": "nowhere"}, "nowhere: this folder of the course's autoencoder lies below none"),
         ({"stage": {"steps": 2, "frozen": ["residuals.none"]}}, r"frozen: the network has no residuals\.none"),
     ],
 )

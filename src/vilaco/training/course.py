@@ -25,7 +25,7 @@ from vilaco.data.forge.photos import has_segments
 from vilaco.data.forging import StreamConfig
 from vilaco.data.pool import PoolPhoto, find_photo, read_pool
 from vilaco.encoders import load_encoder
-from vilaco.errors import ConfigError, DataError
+from vilaco.errors import ConfigError
 from vilaco.files import write_atomically
 from vilaco.method.checkpoint import CONFIG, save_checkpoint
 from vilaco.method.methods import field_name
@@ -130,7 +130,7 @@ def run_course(
         progress: Where to show how far it is; hidden, a line is printed every hundred steps.
 
     Raises:
-        ConfigError: If ``out`` holds another course.
+        ConfigError: If ``out`` holds another course, or its autoencoder is nowhere.
         DataError: If a photo is missing, or a side of the pool is empty.
         ModelError: If the model to start from does not fit.
         VilacoError: If a file cannot be read or written any more; the same call goes on.
@@ -307,7 +307,7 @@ def _autoencoder(course: Course, roots: Sequence[Path]) -> Path | None:
         return None
     found = [folder for root in roots if (folder := root / course.autoencoder).is_dir()]
     if not found:
-        raise DataError(f"{course.autoencoder}: this folder of the course's autoencoder lies below none of the roots")
+        raise ConfigError(f"{course.autoencoder}: this folder of the course's autoencoder lies below none of the roots")
     return found[0]
 
 

@@ -196,8 +196,7 @@ def forge(photos: PhotoPool, host: View, history: History, rng: np.random.Genera
         The forgery.
     """
     donors = [index for index in photos.members(photos.group_of(host.index)) if index != host.index]
-    can_redraw = bool(config.redraw) and photos.autoencoder is not None
-    operation = _draw_operation(rng, config, can_splice=bool(donors), can_redraw=can_redraw)
+    operation = _draw_operation(rng, config, can_splice=bool(donors), can_redraw=photos.autoencoder is not None)
     for _ in range(ATTEMPTS):
         forgery = _attempt(operation, photos, host, donors, history, rng, config)
         if forgery is not None and _shows(forgery, host.pixels, history):

@@ -25,7 +25,7 @@ METHODS = {
 MAX_CROP = 15
 """Pixels: moves the 8-pixel JPEG grid (and the 16-pixel one of subsampled chroma) to any place."""
 AVIF_SPEED = 8
-"""Of 0 to 10: a thirtieth of a second for 256 x 384 pixels."""
+"""Of 0 to 10, the fastest."""
 MIN_SIDE = 64
 """Pixels a side that a finished picture keeps, whatever the resize factor drawn."""
 
@@ -203,7 +203,7 @@ def draw_history(photo_size: tuple[int, int], rng: np.random.Generator, config: 
             follows from it.
 
     Returns:
-        The history. With a fixed size, a reduction that the photo has not the pixels for is weakened.
+        The history. With a fixed size, reductions that the photo has not the pixels for are weakened, the last first.
     """
     camera = _draw_jpeg(rng, 80, 99) if rng.random() < config.camera_share else None
     edit = None
@@ -234,7 +234,9 @@ def draw_history(photo_size: tuple[int, int], rng: np.random.Generator, config: 
     if config.size is not None:
         size = config.size
         room = min((side - cut) / wanted for side, cut, wanted in zip(photo_size, trimmed, size, strict=True))
-        factor = max(factor, 1.0 / (again * max(1.0, room)))
+        least = 1.0 / max(1.0, room)
+        again = max(again, min(1.0, least / factor))
+        factor = max(factor, least / again)
         inner = (round(size[0] / (factor * again)), round(size[1] / (factor * again)))
         canvas = (inner[0] + trimmed[0], inner[1] + trimmed[1])
     else:

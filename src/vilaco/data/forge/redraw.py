@@ -48,13 +48,13 @@ class Autoencoder:
             DataError: If one of them is not there, cannot be read, or is another network.
         """
         encoder, decoder = (_read(folder, part) for part in ("encoder", "decoder"))
-        with_norms = any(".pool." in name for name in encoder)
         try:
+            with_norms = any(".pool." in name for name in encoder)
             latents = encoder["14.weight"].shape[0]
             networks = _encoder(latents, with_norms=with_norms), _decoder(latents, with_norms=with_norms)
             for network, weights in zip(networks, (encoder, decoder), strict=True):
                 network.load_state_dict(weights)
-        except (KeyError, RuntimeError):
+        except (AttributeError, KeyError, RuntimeError, TypeError):  # another network's weights, or none at all
             raise DataError(
                 f"{folder}: its encoder and decoder are not those of a TAESD with 8 pixels a latent"
             ) from None

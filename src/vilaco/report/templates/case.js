@@ -48,9 +48,9 @@
     get("threshold-value").value = (threshold.value / 100).toFixed(2);
     const judged = Math.abs(threshold.value / 100 - sheet.dataset.threshold) < 0.005;
     threshold.disabled = shown === kept;
-    get("live").textContent = shown === kept ? `${(100 * above / levels.length).toFixed(2)}% of the photo is drawn on.` :
-      `${(100 * above / levels.length).toFixed(2)}% of the photo is above ` +
-      `${(threshold.value / 100).toFixed(2)}` + (judged && !kept ? "." : kept ? "; listed below are the regions." : `; the list below is for ${Number(sheet.dataset.threshold).toFixed(2)}.`);
+    const part = `${(100 * above / levels.length).toFixed(2)}% of the photo is`;
+    const listed = kept ? "; listed below are the regions." : judged ? "." : `; the list below is for ${Number(sheet.dataset.threshold).toFixed(2)}.`;
+    get("live").textContent = shown === kept ? `${part} drawn on.` : `${part} above ${(threshold.value / 100).toFixed(2)}${listed}`;
   };
 
   const zoom = (button) => {
