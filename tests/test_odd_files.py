@@ -25,7 +25,7 @@ from pictures import (
     with_segment,
 )
 from scan_runs import rows_of, run_cli
-from vilaco.decoding import to_rgb
+from vilaco.colours import to_rgb
 from vilaco.errors import ImageError
 from vilaco.images import Photo, count_pages, encode_jpeg, is_blank, load_mask, load_photo
 from vilaco.localizer import Localizer

@@ -1,4 +1,4 @@
-"""Safe and complete decoding: any common image file becomes (H, W, 3) uint8 RGB, or one clear error.
+"""Safe and complete decoding: any common image file becomes a picture, or one clear error.
 
 Pillow decodes, inside limits it does not set itself: a list of allowed formats (so that no file starts
 Ghostscript), a pixel limit checked in the header before any pixel is decoded, and regular files only (a pipe
@@ -6,19 +6,12 @@ would wait for ever).
 
 What becomes of the unusual:
 
-- *16 bits a channel*: the high byte, so 65535 becomes 255, and an 8-bit picture stored in 16 bits, times
-  257 or times 256, comes back exactly. (Pillow's own ``convert`` would clip grey at 255: an almost white
-  picture.)
-- *32-bit integers* count as 0..65535 and *floats* as 0..1, as Pillow and scikit-image mean them; a file with
-  other values is refused, because its white is anyone's guess.
-- *Alpha* is laid over white, the page a person sees it on, so that colour hidden under transparent pixels
-  cannot look like a forgery; alpha that is zero everywhere is none, for nobody saves a photo that cannot be seen.
-- *Colour profiles* are not applied, CMYK's included: they move every pixel. LAB goes to sRGB by definition.
 - *Several pictures in a file* (pages, frames of an animation, MPO, HEIC): the one that the file opens with, or the one
   asked for. A preview in a TIFF file is no page; a camera's raw file is refused.
 - *Files that end too early*: what :mod:`vilaco.cut_short` finds, if that is nearly all or the caller accepts it.
 
-Whatever is judged otherwise than the file stores it has a sentence in ``notes``.
+What becomes of its colours: :mod:`vilaco.colours`. Whatever is judged otherwise than the file stores it has a sentence
+in ``notes``.
 """
 
 import io
@@ -36,7 +29,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.MpoImagePlugin import MpoImageFile
 from PIL.TiffImagePlugin import TiffImageFile
@@ -72,7 +65,6 @@ _LACKS_END = "the file lacks its end, and nothing of the picture"
 _NO_ROW = "the file ends too early, and no row of the picture is there in full"
 _UNCOUNTED = "the file holds more pictures, which cannot be read"
 _PAGE_NOTE = re.compile(r"page \d+ of \d+")
-_OTHER_COLOURS = {"CMYK": "CMYK inks", "LAB": "LAB colours", "YCbCr": "YCbCr colours", "HSV": "HSV colours"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,52 +233,6 @@ def check_size(name: str, width: int, height: int, max_pixels: int) -> None:
         raise ImageError(name, reason, code="too_many_pixels")
 
 
-def to_rgb(picture: Image.Image, name: str, notes: list[str]) -> np.ndarray:
-    """Turn a decoded picture of any mode into (H, W, 3) uint8 RGB, as the module's text tells.
-
-    Args:
-        picture: Loaded.
-        name: How errors call the image.
-        notes: What is done to its colours is added here, a sentence each.
-
-    Raises:
-        ImageError: ``unsupported`` for integers outside 0..65535, floats outside 0..1, or a mode that has no
-            meaning in RGB.
-    """
-    mode = picture.mode
-    if mode == "RGB" and not _is_transparent(picture, name):
-        return np.array(picture)
-    if _is_deep_grey(picture):
-        return _grey_to_rgb(_high_bytes(np.asarray(picture), name, notes))
-    if mode in ("1", "L") and not _is_transparent(picture, name):
-        return _grey_to_rgb(np.asarray(picture.convert("L")))
-    try:
-        if _is_transparent(picture, name):
-            picture = _over_white(picture.convert("RGBA"), notes)
-        if mode in _OTHER_COLOURS:
-            notes.append(f"{_OTHER_COLOURS[mode]} were turned into RGB without a colour profile")
-        if mode == "LAB":
-            return np.array(ImageCms.applyTransform(picture, _lab_to_srgb()))
-        return np.array(picture.convert("RGB"))
-    except (ValueError, OSError, ImageCms.PyCMSError) as error:
-        raise ImageError(name, f"pixels of mode {mode} cannot be shown as RGB", code="unsupported") from error
-
-
-def to_colour_and_alpha(picture: Image.Image, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Colour and transparency apart, as masks need them: there, hidden colour is the message.
-
-    Returns:
-        (H, W, 3) colour, numbers of more than 8 bits as they are stored, and (H, W) uint8 alpha or ``None``.
-    """
-    if _is_deep_grey(picture):
-        values = np.asarray(picture)
-        return np.broadcast_to(values[..., None], (*values.shape, 3)), None
-    if _is_transparent(picture, name):
-        rgba = np.asarray(picture.convert("RGBA"))
-        return rgba[..., :3], rgba[..., 3]
-    return to_rgb(picture, name, []), None
-
-
 def turn(array: np.ndarray, orientation: int) -> np.ndarray:
     """Turn an (H, W[, C]) array from the stored grid to the way a person sees it.
 
@@ -309,17 +255,6 @@ def turn(array: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(array)
 
 
-def _is_deep_grey(picture: Image.Image) -> bool:
-    return picture.mode == "F" or picture.mode.startswith("I")
-
-
-def _is_transparent(picture: Image.Image, name: str) -> bool:
-    try:
-        return picture.has_transparency_data
-    except AssertionError as error:
-        raise ImageError(name, "the file is damaged (its palette is missing)", code="corrupt") from error
-
-
 def _is_deep(picture: Image.Image, stream: BinaryIO) -> bool:
     """Whether its file has more bits a channel than Pillow gives out, or 16 of grey."""
     if picture.format == "AVIF":
@@ -327,41 +262,6 @@ def _is_deep(picture: Image.Image, stream: BinaryIO) -> bool:
         return is_deep_avif(stream.read(_AVIF_HEADERS))
     read_as = " ".join(str(tile.args) for tile in getattr(picture, "tile", ()))
     return ";16" in read_as or picture.mode.startswith("I;16") or picture.info.get("bit_depth", 8) > 8
-
-
-def _over_white(picture: Image.Image, notes: list[str]) -> Image.Image:
-    """An RGBA picture as a person sees it on a white page."""
-    lowest, highest = picture.getchannel("A").getextrema()
-    if highest == 0:
-        notes.append("its transparency hides every pixel, so it was taken for no transparency")
-    elif lowest != 255:
-        notes.append("transparent parts were laid over white")
-        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return picture
-
-
-def _high_bytes(values: np.ndarray, name: str, notes: list[str]) -> np.ndarray:
-    if values.dtype.kind == "f":
-        if not (values.min() >= 0 and values.max() <= 1):
-            reason = "float pixels outside 0..1; save it with 8 or 16 bits a channel"
-            raise ImageError(name, reason, code="unsupported")
-        notes.append("float pixels were taken for 0 (black) to 1 (white) and reduced to 8 bits")
-        return np.rint(values * 255).astype(np.uint8)
-    if values.itemsize > 2:
-        if not (values.min() >= 0 and values.max() <= 65535):
-            reason = "integer pixels outside 0..65535; save it with 8 or 16 bits a channel"
-            raise ImageError(name, reason, code="unsupported")
-        notes.append("32-bit pixels were taken for 0 (black) to 65535 (white) and reduced to 8 bits")
-    return (values >> 8).astype(np.uint8)
-
-
-def _grey_to_rgb(grey: np.ndarray) -> np.ndarray:
-    return np.repeat(grey[..., None], 3, axis=2)
-
-
-@cache
-def _lab_to_srgb() -> ImageCms.ImageCmsTransform:
-    return ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
 
 
 def _opened_page(stream: BinaryIO, name: str, page: int | None, max_pixels: int | None) -> OpenedPage:

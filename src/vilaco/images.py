@@ -12,7 +12,8 @@ from typing import Literal, get_args
 import cv2
 import numpy as np
 
-from vilaco.decoding import check_size, decode, open_page, open_source, to_colour_and_alpha, to_rgb, turn
+from vilaco.colours import to_colour_and_alpha, to_rgb
+from vilaco.decoding import check_size, decode, open_page, open_source, turn
 from vilaco.errors import ImageError
 
 MAX_PIXELS = 100_000_000
