@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
+from torch.testing import assert_close
 
 from autoencoders import write_autoencoder
 from pictures import make_photo
@@ -36,6 +38,43 @@ def test_what_is_loaded_draws_what_its_parts_do(folder: Path) -> None:
     np.testing.assert_array_equal(noisy[0], noisy[1])
     assert (noisy[0] != noisy[2]).any()
     assert (noisy[0] != drawn).any()
+
+
+def worked_through(weights: dict[str, torch.Tensor], features: torch.Tensor, *, encoder: bool) -> torch.Tensor:
+    """A TAESD layer by layer from the names of its weights, as its authors number them (nn.Sequential)."""
+    for number in range(1 + max(int(name.partition(".")[0]) for name in weights)):
+        if f"{number}.weight" in weights:
+            stride = 2 if encoder and f"{number}.bias" not in weights else 1
+            kernel, bias = weights[f"{number}.weight"], weights.get(f"{number}.bias")
+            features = F.conv2d(features, kernel, bias, stride=stride, padding=1)
+        elif f"{number}.conv.0.weight" in weights:
+            if f"{number}.pool.0.weight" in weights:
+                wide = F.conv2d(features, weights[f"{number}.pool.0.weight"])
+                wide = F.group_norm(wide, 4, weights[f"{number}.pool.1.weight"], weights[f"{number}.pool.1.bias"])
+                features = features + F.conv2d(F.relu(wide), weights[f"{number}.pool.3.weight"])
+            inner = features
+            for layer in (0, 2, 4):
+                kernel, bias = weights[f"{number}.conv.{layer}.weight"], weights[f"{number}.conv.{layer}.bias"]
+                inner = F.conv2d(F.relu(inner) if layer else inner, kernel, bias, padding=1)
+            features = F.relu(features + inner)
+        elif number == 0:
+            features = 3 * torch.tanh(features / 3)
+        elif number == 2:
+            features = F.relu(features)
+        else:
+            features = features.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    return features
+
+
+@torch.inference_mode()
+def test_the_network_is_the_one_that_its_weights_are_named_for(folder: Path) -> None:
+    autoencoder = Autoencoder.load(folder)
+    view = torch.rand(1, 3, 24, 32, generator=torch.Generator().manual_seed(0))
+    encoder, decoder = (dict(part.state_dict()) for part in (autoencoder.encoder, autoencoder.decoder))
+    latents = worked_through(encoder, view, encoder=True)
+    assert_close(autoencoder.encoder(view), latents, atol=1e-5, rtol=1e-4)
+    far = 40 * latents
+    assert_close(autoencoder.decoder(far), worked_through(decoder, far, encoder=False), atol=1e-5, rtol=1e-4)
 
 
 class Inverting(Autoencoder):
