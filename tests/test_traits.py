@@ -81,3 +81,5 @@ def test_a_photo_beyond_is_told_so_and_one_within_is_not(tiny_model: Path) -> No
             assert word in result.unlike[0]
             assert word in meaning
             assert result.to_row().unlike == result.unlike
+    blank = calibrated(np.full((40, 130, 3), 9, np.uint8))
+    assert (blank.is_blank, blank.unlike) == (True, ())  # it has no verdict that could be mistrusted

@@ -141,10 +141,11 @@ class Localizer:
         if self.runtime.reads_pixels:
             map_ = known.upright(map_)
         map_ = np.clip(resize_map(map_, known.upright_size), 0.0, 1.0)
+        blank = is_blank(known.pixels)
         unlike: tuple[str, ...] = ()
         if self.calibration is not None:
             map_, score = self.calibration.map(map_), self.calibration.score(score)
-            if self.calibration.traits:
+            if self.calibration.traits and not blank:
                 unlike = Traits.of(known.pixels).unusual(self.calibration.traits)
         return Result.from_map(
             photo,
@@ -155,7 +156,7 @@ class Localizer:
             decision_threshold=self.thresholds.decision,
             authentic_threshold=self.thresholds.authentic,
             region_thresholds=self.region_thresholds,
-            is_blank=is_blank(known.pixels),
+            is_blank=blank,
             unlike=unlike,
         )
 
